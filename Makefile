@@ -1,0 +1,58 @@
+# Each target does all of its own set-up; a second run finds it done.
+PYTHON ?= python3
+BIN    := .venv/bin
+VENV   := .venv/.installed
+JS     := tests/js/node_modules/.installed
+
+# What decides must be tested: coverage is demanded of these folders.
+DECIDING := certifair/exact/*,certifair/spec/*,certifair/checks/*,certifair/certificate/*,certifair/gate/*
+
+.PHONY: help demo test bench lint attack clean
+
+help:
+	@echo "make demo    the main job on embedded data, into demo-out/"
+	@echo "make test    all tests, with coverage"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   the ratios, measured side by side"
+	@echo "make attack  attacks on the verifier"
+	@echo "make clean   remove everything that make made"
+
+demo: $(VENV)
+	$(BIN)/certifair demo --out demo-out
+
+test: $(VENV) $(JS)
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m coverage report --include='$(DECIDING)' --fail-under=95
+
+bench: $(VENV)
+	$(BIN)/python tests/benchmarks/bench.py
+
+attack: $(VENV)
+	$(BIN)/python tests/attack.py
+
+lint: $(VENV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo-out dist .coverage .coverage.* .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache tests/js/node_modules
+	find certifair tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Constraints by environment variable, so that they also hold for the build backend (old and new pip read different ones).
+$(VENV): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "certifair needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..."; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo "$(PYTHON) cannot make virtual environments: install the Debian package python3-venv, or set PYTHON"; exit 2; }
+	@echo "setting up .venv (once, about a minute)"
+	@$(PYTHON) -m venv .venv
+	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
+	  $(BIN)/python -m pip install -qq --editable '.[test,lint]'
+	@touch $@
+
+# Sigstore's own verifier, as a foreign client. Without npm its tests are skipped, and say so.
+$(JS): tests/js/package.json tests/js/package-lock.json tests/js/.npmrc
+	@if command -v npm >/dev/null; then \
+	  echo "setting up tests/js (once, seconds)"; npm ci --silent --prefix tests/js && touch $@; \
+	else echo "npm is not installed: the tests with Sigstore's own verifier will be skipped"; fi

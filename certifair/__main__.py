@@ -1,0 +1,7 @@
+"""`python -m certifair`."""
+
+import sys
+
+from certifair.cli import main
+
+sys.exit(main())

@@ -1,0 +1,1 @@
+"""The signed certificate: predicate, envelope, and verification in numbered steps."""

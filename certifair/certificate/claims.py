@@ -1,0 +1,78 @@
+"""Claims: measured from evidence, or derived again from what stands in a certificate."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from certifair import checks
+from certifair.checks.base import PLACES, Check, Context, Judgement, figures, require
+from certifair.errors import PolicyError
+from certifair.exact.decimals import round_up
+from certifair.spec.terms import Terms, statement
+from certifair.spec.verdict import Verdict
+
+if TYPE_CHECKING:
+    from certifair.evidence.bundle import Evidence
+
+Json = dict[str, Any]
+
+
+def measure_claim(terms: Terms, evidence: Evidence, context: Context) -> Json:
+    """The claim that the evidence supports. Raises PolicyError where this version has no check of that kind."""
+    check = checks.get(terms.kind, terms.form)
+    if check is None:
+        what = f"property {terms.id!r}: this version has no check of kind {terms.kind!r}"
+        raise PolicyError(what, advice="leave it out: what is not checked is not certified")
+    measured = check.measure(terms, evidence, context)
+    return assemble(check, terms, measured.witness, measured.extra, context)
+
+
+def judge_claim(claim: Json, context: Context, terms: Terms | None = None) -> Judgement:
+    """The judgement of a claim's witness, by its own terms or by another party's."""
+    own = Terms.from_json(claim)
+    return check_of(own).judge(terms or own, claim["witness"], context)
+
+
+def rederive(claim: Json, context: Context) -> Json:
+    """The claim that follows from its own terms and witness. Raises InconsistentError if the witness contradicts itself.
+
+    Prose, the advice on the sample size, and the decision gap of several batches are taken as they stand.
+    """
+    terms = Terms.from_json(claim)
+    check = check_of(terms)
+    check.consistent(terms, claim["witness"], context)
+    extra = {key: claim[key] for key in ("decisionGap", "neededSampleSize", "reason", "assumptions")}
+    derived = assemble(check, terms, claim["witness"], extra, context)
+    advised = claim["neededSampleSize"] is not None
+    require(not advised or derived["verdict"] == Verdict.UNDECIDED.value, "a sample size is advised without need")
+    return derived
+
+
+def check_of(terms: Terms) -> Check:
+    check = checks.get(terms.kind, terms.form)
+    assert check is not None, "the schema admits only kinds that have a check"
+    return check
+
+
+def assemble(check: Check, terms: Terms, witness: Json, extra: Json, context: Context) -> Json:
+    """All members of a claim. `extra` holds what terms and witness cannot tell."""
+    judgement = check.judge(terms, witness, context)
+    claim = {
+        **terms.to_json(),
+        "statement": statement(terms, witness.get("layer")),
+        "verdict": judgement.verdict.value,
+        "reason": judgement.reason,
+        "sampleSize": judgement.sample_size,
+        "neededSampleSize": None,
+        **figures(terms, judgement),
+        "decisionGap": None,
+        "assumptions": list(check.assumptions),
+        "witness": witness,
+        **extra,
+    }
+    if not check.gap_needs_evidence(terms, witness):
+        gap = judgement.decision_gap
+        claim["decisionGap"] = None if gap is None else round_up(gap, PLACES)
+    if claim["neededSampleSize"] is not None and "reason" not in extra:
+        claim["reason"] += f"; about {claim['neededSampleSize']} people would decide it"
+    return claim

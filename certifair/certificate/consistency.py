@@ -1,0 +1,131 @@
+"""Step 9: whatever a certificate implies about itself must come out the same (certificates/README.md 9)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+from certifair.certificate.claims import rederive
+from certifair.certificate.figures import PLACES, regulatory_views, unknown_counts
+from certifair.certificate.predicate import context_of, digest_of
+from certifair.checks.base import Context, InconsistentError, require
+from certifair.exact.decimals import parse_rational, round_down
+from certifair.spec.groups import Partition, partition_of, partitions_of
+from certifair.spec.terms import Terms
+from certifair.spec.verdict import Verdict
+
+Json = dict[str, Any]
+NEEDED_ROLES = {"data", "predictions", "policy", "system", "manifest"}
+
+
+def check_consistency(predicate: Json, subject_sha256: str) -> None:
+    """Raise InconsistentError naming the first contradiction. The predicate matches the schema."""
+    n = _check_materials(predicate, subject_sha256)
+    partitions = _check_groups(predicate, n)
+    claims = predicate["claims"]
+    populations = sum(claim["kind"] == "population" for claim in claims)
+    require(predicate["multiplicity"] == populations, "multiplicity is not the number of population claims")
+    expected = "superpopulation" if populations else "census"
+    require(predicate["population"]["estimand"] == expected, "the estimand does not fit the claims")
+    require(len({claim["id"] for claim in claims}) == len(claims), "two claims have one id")
+    context = context_of(predicate["system"], n, populations)
+    for claim in claims:
+        _check_claim(claim, context, partitions)
+    _check_partitions_used(predicate, partitions)
+    verdict = Verdict.all(Verdict(claim["verdict"]) for claim in claims)
+    require(predicate["verdict"] == verdict.value, "the verdict contradicts the claims")
+    views = regulatory_views(predicate["groups"], n)
+    require(predicate["regulatoryViews"] == views, "the regulatory views do not follow from the groups")
+
+
+def _check_materials(predicate: Json, subject_sha256: str) -> int:
+    """The number of people."""
+    materials = predicate["materials"]
+    roles = [item["role"] for item in materials]
+    require(len(set(roles)) == len(roles) and set(roles) >= NEEDED_ROLES, "materials are missing or doubled")
+    require(digest_of(materials, "policy") == predicate["policy"]["sha256"], "two digests of the policy")
+    require(digest_of(materials, "system") == subject_sha256, "the system's digest is not the subject's")
+    rows = {item["rowCount"] for item in materials if item["role"] in ("data", "predictions")}
+    require(len(rows) == 1, "data and predictions have different row counts")
+    (n,) = rows
+    require(n is not None and n >= 1, "nobody is in the evidence")
+    return int(n)
+
+
+def _check_groups(predicate: Json, n: int) -> list[Partition]:
+    tables = predicate["groups"]
+    partitions = [
+        Partition(tuple(table["features"]), tuple(tuple(cell["value"]) for cell in table["cells"])) for table in tables
+    ]
+    require(len({p.features for p in partitions}) == len(partitions), "a partition stands twice")
+    values: Mapping[str, tuple[str, ...]] = {
+        p.features[0]: tuple(group[0] for group in p.groups) for p in partitions if len(p.features) == 1
+    }
+    for partition in partitions:
+        require(set(partition.features) <= set(values), "an intersection of unknown features")
+        require(len(set(partition.features)) == len(partition.features), "a feature crossed with itself")
+        require(partition_of(partition.features, values) == partition, "groups are not the product of the values")
+        require(len(set(partition.groups)) == len(partition.groups), "a group stands twice")
+    require(len({_check_table(table, n) for table in tables}) == 1, "partitions have different totals")
+    unknown = predicate["population"]["unknownCounts"]
+    require(unknown == unknown_counts(tables), "the unknown counts do not follow from the groups")
+    return partitions
+
+
+def _check_table(table: Json, n: int) -> tuple[int, Fraction]:
+    """(positives, sum) of everybody."""
+    cells = table["cells"]
+    require(sum(cell["n"] for cell in cells) == n, "groups do not add up to everybody")
+    for cell in cells:
+        require(cell["positives"] <= cell["n"], "more positives than people")
+        require(cell["n"] > 0 or cell["sum"] == "0", "nobody has a sum")
+        require(cell["share"] == round_down(Fraction(cell["n"], n), PLACES), "a share is not n over everybody")
+    return sum(c["positives"] for c in cells), sum((parse_rational(c["sum"]) for c in cells), Fraction(0))
+
+
+def _check_claim(claim: Json, context: Context, partitions: list[Partition]) -> None:
+    terms = Terms.from_json(claim)
+    _check_terms(terms, partitions)
+    try:
+        derived = rederive(claim, context)
+    except InconsistentError as error:
+        raise InconsistentError(f"claim {terms.id!r}: {error}") from None
+    for member, value in derived.items():
+        require(claim[member] == value, f"claim {terms.id!r}: its {member} does not follow from its witness")
+
+
+def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
+    """Groups, conditions and comparator are those that the metric and the features imply."""
+    where, metric = f"claim {terms.id!r}", terms.metric
+    for partition in terms.partitions:
+        require(partition in partitions, f"{where}: groups that the certificate does not list")
+    values = {p.features[0]: tuple(g[0] for g in p.groups) for p in partitions if len(p.features) == 1}
+    require(set(terms.sensitive_features) <= set(values), f"{where}: unknown features")
+    expected = partitions_of(terms.sensitive_features, values, intersectional=terms.intersectional)
+    require(terms.partitions == expected, f"{where}: partitions are not those of its features")
+    if metric.label_conditions:
+        require(terms.conditions == metric.label_conditions, f"{where}: wrong conditions")
+    require(terms.condition_on == metric.condition_on(terms.condition_on), f"{where}: wrong condition")
+    conditioned = metric.needs_condition or bool(metric.label_conditions)
+    require((terms.condition_on is not None) == conditioned == bool(terms.conditions), f"{where}: wrong conditions")
+    require(len(set(terms.conditions)) == len(terms.conditions), f"{where}: a condition stands twice")
+    require(terms.form != "ratio" or metric.has_ratio, f"{where}: a ratio of residuals")
+    require(terms.threshold >= 0 and terms.tau >= 0, f"{where}: a negative threshold")
+    _check_population_terms(terms, where)
+
+
+def _check_population_terms(terms: Terms, where: str) -> None:
+    if terms.kind != "population":
+        return
+    assert terms.confidence is not None
+    require(0 < terms.confidence < 1, f"{where}: no confidence between 0 and 1")
+    fits = (terms.map == "scores") == (terms.method == "empirical_bernstein")
+    require(fits and (terms.metric.has_ratio or terms.map == "scores"), f"{where}: method and map do not fit")
+
+
+def _check_partitions_used(predicate: Json, partitions: list[Partition]) -> None:
+    used = itertools.chain.from_iterable(Terms.from_json(claim).partitions for claim in predicate["claims"])
+    products = {p for p in partitions if len(p.features) > 1}
+    require(products <= set(used), "groups hold an intersection that no claim speaks of")

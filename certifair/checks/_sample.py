@@ -1,0 +1,240 @@
+"""Counts, sums and certified bounds of a population claim's cells, and how many people would have decided it.
+
+Bounds are proposed in float64 (scipy) and only stand once `exact.tails` has proved them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from decimal import ROUND_CEILING, Decimal, localcontext
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betaincinv
+
+from certifair.checks._tally import cell_codes, mapped
+from certifair.checks.base import Context, Json, Judgement, cell_json
+from certifair.checks.population import mean_range, tails
+from certifair.errors import InputError
+from certifair.evidence.bundle import Evidence
+from certifair.exact.decimals import format_rational, parse_rational, round_down, round_up
+from certifair.exact.sums import exact_counts, exact_sums
+from certifair.exact.tails import beta_mixture, clopper_pearson, propose_beta_mixture
+from certifair.spec.terms import Terms
+from certifair.spec.verdict import Verdict
+
+Array = NDArray[np.float64]
+PLACES = 9
+UNIT = Fraction(1, 2**53)
+
+
+def measure_cells(terms: Terms, evidence: Evidence, context: Context) -> list[Json]:
+    """All cells of the claim with people, sum and bounds (certificates/README.md 9.5)."""
+    values, _ = mapped(terms, evidence)
+    found: list[Json] = []
+    for p in range(len(terms.partitions)):
+        codes, width = cell_codes(terms, p, evidence)
+        cells = [cell for cell in terms.cells if cell.partition == p]
+        counts = exact_counts(np.ones(len(codes), dtype=bool), codes, width)
+        totals = [exact_sums(values, codes, width).exact(k) for k in range(width)]
+        if not terms.metric.has_ratio:
+            assert evidence.labels is not None
+            labels = exact_sums(evidence.labels, codes, width)
+            totals = [labels.exact(k) - total for k, total in enumerate(totals)]
+        for k, cell in enumerate(cells):
+            entry = {**cell_json(terms, cell), "n": int(counts[k]), "sum": format_rational(totals[k])}
+            sequence = _sequence(terms, evidence, values, codes == k) if terms.method == "empirical_bernstein" else None
+            found.append({**entry, **_bounds(terms, entry, sequence, context)})
+    return found
+
+
+def _sequence(terms: Terms, evidence: Evidence, values: Array, mask: NDArray[np.bool_]) -> Array:
+    """The cell's values in order of arrival, scaled to [0, 1] for residuals."""
+    if terms.metric.has_ratio:
+        return values[mask]
+    assert evidence.labels is not None
+    residuals: Array = (evidence.labels[mask] - values[mask]) / 2 + 0.5
+    return residuals
+
+
+def _bounds(terms: Terms, entry: Json, sequence: Array | None, context: Context) -> Json:
+    if not context.frozen_holdout or entry["n"] < terms.least or (sequence is not None and _outside(sequence)):
+        return {"interval": None, "oneSided": None}
+    found = {key: _interval(terms, entry, sequence, tail) for key, tail in tails(terms, context).items()}
+    return {key: [round_down(low, PLACES), round_up(high, PLACES)] for key, (low, high) in found.items()}
+
+
+def _outside(sequence: Array) -> bool:
+    return bool(sequence.min() < 0 or sequence.max() > 1)
+
+
+def _interval(terms: Terms, entry: Json, sequence: Array | None, tail: Fraction) -> tuple[Fraction, Fraction]:
+    n, total = entry["n"], parse_rational(entry["sum"])
+    if terms.method == "clopper_pearson":
+        return clopper_pearson(n, int(total), tail, propose_clopper_pearson, PLACES)
+    if terms.method == "beta_mixture":
+        return beta_mixture(n, int(total), tail, propose_beta_mixture, PLACES)
+    assert sequence is not None
+    low, high = empirical_bernstein(sequence, tail)
+    if not terms.metric.has_ratio:
+        # x = r/2 + 1/2 was rounded twice, by at most 2⁻⁵³ of a number of size at most 1 each
+        low, high = 2 * (low - 2 * UNIT) - 1, 2 * (high + 2 * UNIT) - 1
+    least, most = mean_range(terms)
+    mean = total / n
+    # the published interval also holds the sample mean and the possible range, which widens or changes nothing
+    return min(max(low, least), mean), max(min(high, most), mean)
+
+
+def propose_clopper_pearson(n: int, successes: int, tail: float) -> tuple[float, float]:
+    """Beta quantiles (Clopper and Pearson 1934)."""
+    low = float(betaincinv(successes, n - successes + 1, tail)) if successes > 0 else 0.0
+    high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
+    return low, high
+
+
+def empirical_bernstein(x: Array, tail: Fraction) -> tuple[Fraction, Fraction]:
+    """Predictable plug-in empirical Bernstein bounds at the end of a sequence in [0, 1], each side with this tail.
+
+    Waudby-Smith and Ramdas (2020), theorem 2: for any predictable λ_i ∈ (0, 1) and any predictable μ̂_i ∈ [0, 1],
+    Σλx/Σλ ± [ln(1/tail) + Σ 4 (x_i − μ̂_{i−1})² ψ(λ_i)] / Σλ, ψ(λ) = (−ln(1 − λ) − λ)/4. Because the theorem allows
+    any predictable choice, λ and μ̂ may be *whatever floats* come out below: their rounding cannot hurt. Only the
+    final sums must be outward: they are summed exactly, and widened by the relative error of the float64 terms.
+    """
+    n = len(x)
+    times = np.arange(1, n + 1, dtype=np.float64)
+    mean = (0.5 + np.cumsum(x)) / (times + 1)
+    before = np.concatenate(([0.5], mean[:-1]))
+    variance = (0.25 + np.cumsum((x - mean) ** 2)) / (times + 1)
+    spread = np.concatenate(([0.25], variance[:-1]))
+    log_level = log_upper(1 / tail)
+    with np.errstate(divide="ignore"):
+        rate = np.sqrt(2 * float(log_level) / (spread * times * np.log1p(times)))
+    rate = np.minimum(rate, 0.5)
+    # λx: one rounding. 4(x − μ̂)²ψ: x − μ̂, its square, the two products and ψ's own 120 roundings: below 2⁻⁴⁵.
+    weighted, weight = _total(rate * x), _total(rate)
+    loss = _total((x - before) ** 2 * psi_times_four(rate)) * (1 + Fraction(1, 2**45))
+    slack = weighted * 2 * UNIT
+    radius = log_level + loss
+    return (weighted - slack - radius) / weight, (weighted + slack + radius) / weight
+
+
+def _total(values: Array) -> Fraction:
+    return exact_sums(values, np.zeros(len(values), dtype=np.int64), 1).exact(0)
+
+
+def log_upper(value: Fraction) -> Fraction:
+    """A rational that is at least ln(value), by less than 10⁻²⁵. libmpdec rounds ln correctly at 30 digits."""
+    with localcontext() as context:
+        context.prec = 30
+        context.rounding = ROUND_CEILING
+        quotient = Decimal(value.numerator) / Decimal(value.denominator)
+        return Fraction(quotient.ln()) + Fraction(1, 10**26)
+
+
+def psi_times_four(rate: Array) -> Array:
+    """−ln(1 − λ) − λ = λ² Σ_{k ≥ 0} λᵏ/(k + 2) for 0 < λ ≤ ½, relative error below 2⁻⁴⁶.
+
+    Only sums and products of non-negative numbers, so each of the 2K operations adds at most one unit roundoff. The
+    remainder after K terms is below λᴷ · 2/(K + 2) · 2 of the leading ½: 2⁻⁵⁴ for K = 54 at λ = ½, for K = 14 at 1/16.
+    """
+    result = np.empty_like(rate)
+    small = rate <= 1 / 16
+    for mask, terms in ((small, 14), (~small, 54)):
+        part = rate[mask]
+        series = np.zeros_like(part)
+        for k in range(terms - 1, -1, -1):
+            series = series * part + 1.0 / (k + 2)
+        result[mask] = part * part * series
+    return result
+
+
+def needed(terms: Terms, cells: Sequence[Json], context: Context, judgement: Judgement) -> int | None:
+    """About how many people, in the same proportions, would have decided the claim. Advice, never a claim."""
+    estimate = judgement.estimate
+    if judgement.verdict is not Verdict.UNDECIDED or estimate is None or any(entry["n"] == 0 for entry in cells):
+        return None
+    if any(entry["interval"] is None for entry in cells) and not context.frozen_holdout:
+        return None
+    people = sum(entry["n"] for entry in cells if entry["partition"] == 0)
+    smallest = min(entry["n"] for entry in cells)
+    start = max(1.0, terms.least / smallest)
+
+    def decides(scale: float) -> bool:
+        return _decides(terms, cells, context, scale, passing=terms.holds(estimate))
+
+    high = start
+    while not decides(high):
+        high *= 2
+        if high * people > 1e12:
+            return None
+    low = high / 2
+    for _ in range(30):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if decides(middle) and middle >= start else (middle, high)
+    return max(people + 1, math.ceil(people * high))
+
+
+def _decides(terms: Terms, cells: Sequence[Json], context: Context, scale: float, *, passing: bool) -> bool:
+    """Whether bounds at `scale` times the sample, with the same means, would pass (or fail) the claim."""
+    tail = tails(terms, context)["oneSided" if passing else "interval"]
+    propose = _proposer(terms, tail)
+    ends = []
+    for entry in cells:
+        mean = float(parse_rational(entry["sum"])) / entry["n"]
+        low, high = propose(entry["n"] * scale, mean)
+        ends.append((low, high))
+    by_cell = dict(zip(terms.cells, ends, strict=True))
+    limit = float(terms.threshold) + (-1 if terms.form == "ratio" else 1) * float(terms.tau)
+    spans = [_float_span(terms, [by_cell[cell] for cell in row.cells]) for row in terms.rows]
+    if terms.form == "ratio":
+        return min(low for low, _ in spans) >= limit if passing else min(high for _, high in spans) < limit
+    return max(high for _, high in spans) <= limit if passing else max(low for low, _ in spans) > limit
+
+
+def _float_span(terms: Terms, ends: list[tuple[float, float]]) -> tuple[float, float]:
+    if len(ends) == 1:
+        ((low, high),) = ends
+        return max(0.0, low, -high), max(high, -low)
+    (low_a, high_a), (low_b, high_b) = ends
+    if terms.form == "difference":
+        return max(0.0, low_a - high_b, low_b - high_a), max(high_a - low_b, high_b - low_a)
+    tiny = 1e-12
+    low = min(low_a / max(high_b, tiny), low_b / max(high_a, tiny))
+    return low, min(high_a / max(low_b, tiny), high_b / max(low_a, tiny))
+
+
+def _proposer(terms: Terms, tail: Fraction) -> Callable[[float, float], tuple[float, float]]:
+    """(people, mean) -> float64 bounds, for planning."""
+    t, level = float(tail), float(log_upper(1 / tail))
+
+    def clopper_pearson_ends(n: float, mean: float) -> tuple[float, float]:
+        s = n * mean
+        low = float(betaincinv(s, n - s + 1, t)) if s > 0 else 0.0
+        return low, float(betaincinv(s + 1, n - s, 1 - t)) if s < n else 1.0
+
+    def mixture_ends(n: float, mean: float) -> tuple[float, float]:
+        # the mixture's log wealth is about n·kl − ½ ln(πn/2), inverted through Pinsker's local form
+        width = math.sqrt(2 * max(mean * (1 - mean), 1 / n) * (level - math.log(2) + math.log(math.pi * n / 2) / 2) / n)
+        return max(0.0, mean - width), min(1.0, mean + width)
+
+    def bernstein_ends(n: float, mean: float) -> tuple[float, float]:
+        low, high = (float(end) for end in mean_range(terms))
+        variance = (mean - low) * (high - mean) / (high - low) ** 2  # the largest that the mean allows
+        width = (high - low) * _bernstein_radius(n, variance, level)
+        return max(low, mean - width), min(high, mean + width)
+
+    by_method = {"clopper_pearson": clopper_pearson_ends, "beta_mixture": mixture_ends}
+    return by_method.get(terms.method, bernstein_ends)
+
+
+def _bernstein_radius(n: float, variance: float, level: float) -> float:
+    """The radius that `empirical_bernstein` tends to under this variance, integrated over a logarithmic grid of times."""
+    times = np.geomspace(1, max(n, 2), 400)
+    rate = np.minimum(np.sqrt(2 * level / (max(variance, 1e-9) * times * np.log1p(times))), 0.5)
+    weight = float(np.trapezoid(rate, times)) + 0.5
+    loss = float(np.trapezoid(4 * variance * psi_times_four(rate) / 4, times))
+    return (level + loss) / weight
+
+

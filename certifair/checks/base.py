@@ -1,0 +1,174 @@
+"""What a check is: it measures evidence into a witness, and judges a witness by the terms of a claim.
+
+`measure` needs the evidence. `consistent` and `judge` need nothing but the terms and the witness, so whoever holds only
+the certificate can repeat them: the verifier does, and the gate judges the same witness by its own thresholds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from certifair.exact.decimals import round_down, round_up
+from certifair.spec.groups import Cell
+from certifair.spec.metrics.base import Row
+from certifair.spec.terms import Terms
+from certifair.spec.verdict import Verdict
+
+if TYPE_CHECKING:
+    from certifair.evidence.bundle import Evidence
+
+Json = dict[str, Any]
+PLACES = 12
+"""Digits after the point of every published figure."""
+
+
+class InconsistentError(ValueError):
+    """A witness that contradicts itself or the terms of its claim."""
+
+
+@final
+@dataclass(frozen=True)
+class Context:
+    """What a claim needs to know of its certificate: people, population claims, and the owner's declarations."""
+
+    n: int
+    multiplicity: int
+    frozen_holdout: bool
+
+
+@final
+@dataclass(frozen=True)
+class RowVerdict:
+    """The verdict of one row; `figure` is its worst value (or the end of its interval that decides), for messages."""
+
+    row: Row
+    verdict: Verdict
+    figure: Fraction | None
+
+
+@final
+@dataclass(frozen=True)
+class Judgement:
+    """What follows from terms and witness. Figures are exact; None where nothing was counted."""
+
+    verdict: Verdict
+    reason: str
+    rows: tuple[RowVerdict, ...] = ()
+    estimate: Fraction | None = None
+    lower: Fraction | None = None
+    upper: Fraction | None = None
+    bound: Fraction | None = None
+    sample_size: int = 0
+    decision_gap: Fraction | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Measured:
+    """A witness, and what only the evidence can tell."""
+
+    witness: Json
+    extra: Json = field(default_factory=dict)
+
+
+class Check(ABC):
+    """A final subclass in a file of its own in this folder answers claims of its kind and forms."""
+
+    kind: ClassVar[str]
+    forms: ClassVar[tuple[str, ...]]
+    assumptions: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
+        """The witness of a claim, from the evidence alone."""
+
+    @abstractmethod
+    def consistent(self, terms: Terms, witness: Json, context: Context) -> None:
+        """Raise InconsistentError unless the witness could have come from `measure`."""
+
+    @abstractmethod
+    def judge(self, terms: Terms, witness: Json, context: Context) -> Judgement:
+        """The judgement of a consistent witness by these terms, which may be another party's thresholds."""
+
+    @abstractmethod
+    def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
+        """Whether the claim has a decision gap that the witness alone does not tell."""
+
+    @abstractmethod
+    def contains(self, claimed: Json, measured: Json) -> bool:
+        """Whether a claimed witness says no more than one measured from the same evidence."""
+
+
+def require(condition: bool, what: str) -> None:  # noqa: FBT001
+    if not condition:
+        raise InconsistentError(what)
+
+
+def figures(terms: Terms, judgement: Judgement) -> Json:
+    """The figures of a judgement as decimals, each rounded towards its unfavourable side."""
+    unfavourable = round_down if terms.form == "ratio" else round_up
+
+    def text(value: Fraction | None, rounding: Any) -> str | None:
+        return None if value is None else str(rounding(value, PLACES))
+
+    return {
+        "estimate": text(judgement.estimate, unfavourable),
+        "lower": text(judgement.lower, round_down),
+        "upper": text(judgement.upper, round_up),
+        "bound": text(judgement.bound, unfavourable),
+    }
+
+
+def worst(terms: Terms, values: Iterable[Fraction | None]) -> Fraction | None:
+    """The worst of the values that are there."""
+    found = [value for value in values if value is not None]
+    if not found:
+        return None
+    return min(found) if terms.form == "ratio" else max(found)
+
+
+def combine(rows: Sequence[RowVerdict]) -> Verdict:
+    return Verdict.all(row.verdict for row in rows)
+
+
+def describe(terms: Terms, rows: Sequence[RowVerdict], verdict: Verdict) -> str:
+    """One line on the rows that stand in the way: the worst one by name and figure, and how many more."""
+    guilty = [row for row in rows if row.verdict is verdict]
+    if not guilty or verdict is Verdict.PASS:
+        return ""
+    with_figure = [row for row in guilty if row.figure is not None]
+    sign = 1 if terms.form == "ratio" else -1
+    first = min(with_figure, key=lambda row: sign * (row.figure or 0)) if with_figure else guilty[0]
+    more = f" (and {len(guilty) - 1} more)" if len(guilty) > 1 else ""
+    shown = "" if first.figure is None else f": {shorten(first.figure)}"
+    return f"{first.row.name}{shown}{more}"
+
+
+def shorten(value: Fraction) -> str:
+    """Four digits after the point, for reading only."""
+    return f"{float(value):.4f}"
+
+
+def check_cells(cells: Sequence[Json], terms: Terms) -> None:
+    """The cells must be those of the terms, in order."""
+    require(len(cells) == len(terms.cells), "cells are missing or too many")
+    for entry, cell in zip(cells, terms.cells, strict=True):
+        group = list(terms.partitions[cell.partition].groups[cell.group])
+        condition = None if cell.condition is None else terms.conditions[cell.condition]
+        require(
+            entry["partition"] == cell.partition and entry["group"] == group and entry["condition"] == condition,
+            "cells stand in another order than their groups",
+        )
+
+
+def cell_json(terms: Terms, cell: Cell) -> Json:
+    """The members that name a cell."""
+    return {
+        "partition": cell.partition,
+        "group": list(terms.partitions[cell.partition].groups[cell.group]),
+        "condition": None if cell.condition is None else terms.conditions[cell.condition],
+    }

@@ -1,0 +1,201 @@
+"""Feasibility: every row of the metric, every bound of the box, in every batch, exactly.
+
+Why a PASS is true: a row's value in a batch is a rational function of integer counts and of exact sums of float64
+numbers (dyadic rationals), compared with the threshold as it was written. Nothing is rounded before the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING, final
+
+from certifair.checks.base import (
+    Check,
+    Context,
+    Json,
+    Judgement,
+    Measured,
+    RowVerdict,
+    check_cells,
+    combine,
+    describe,
+    require,
+    worst,
+)
+from certifair.exact.decimals import parse_decimal, parse_rational
+from certifair.spec.groups import Cell
+from certifair.spec.metrics.base import CellSum, Row
+from certifair.spec.terms import Terms
+from certifair.spec.verdict import Verdict
+
+if TYPE_CHECKING:
+    from certifair.evidence.bundle import Evidence
+
+Sums = Mapping[Cell, CellSum]
+
+
+@final
+class Feasibility(Check):
+    """Claims about what was served (or scored, or decided) in each batch of the evidence."""
+
+    kind = "feasibility"
+    forms = ("difference", "ratio")
+    assumptions = ("the figures are those of the evidence, each float64 number taken as it stands",)
+
+    def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
+        from certifair.checks import _tally
+
+        return _tally.measure(terms, evidence)
+
+    def consistent(self, terms: Terms, witness: Json, context: Context) -> None:
+        """Steps of certificates/README.md 9.3."""
+        total, listed = witness["batches"]["total"], witness["batches"]["listed"]
+        require(len({entry["batch"] for entry in listed}) == len(listed) <= total, "a batch is listed twice")
+        batches = {entry["batch"]: entry["cells"] for entry in listed}
+        for cells in batches.values():
+            _check_batch(terms, cells, context.n)
+        require([row["row"] for row in witness["rows"]] == [row.name for row in terms.rows], "rows are not the metric's")
+        sums = {name: cell_sums(terms, cells) for name, cells in batches.items()}
+        for row, entry in zip(terms.rows, witness["rows"], strict=True):
+            _check_row(terms, row, entry, total, sums)
+        used = {entry["worstBatch"] for entry in witness["rows"]}
+        require(total == 1 or set(batches) <= used, "a batch is listed that is the worst of no row")
+        if total == 1:
+            require(len(batches) == 1, "the only batch is not listed")
+            _check_whole(terms, next(iter(batches.values())), context.n)
+        _check_bounds(terms, witness["bounds"], context.n)
+
+    def judge(self, terms: Terms, witness: Json, context: Context) -> Judgement:
+        batches = {entry["batch"]: cell_sums(terms, entry["cells"]) for entry in witness["batches"]["listed"]}
+        rows = tuple(
+            _judge_row(terms, row, entry, batches) for row, entry in zip(terms.rows, witness["rows"], strict=True)
+        )
+        outside = _outside(witness["bounds"])
+        verdict = Verdict.FAIL if outside else combine(rows)
+        value = worst(terms, (row.figure for row in rows))
+        reason = describe(terms, rows, verdict)
+        if outside:
+            reason = f"{outside} predictions outside the box" + (f"; {reason}" if reason else "")
+        elif verdict is Verdict.UNDECIDED:
+            reason += ": a group is absent or has fewer than " + f"{terms.least} people, or a ratio is undefined"
+        return Judgement(
+            verdict=verdict,
+            reason=reason,
+            rows=rows,
+            estimate=value,
+            lower=value,
+            upper=value,
+            sample_size=context.n,
+            decision_gap=decision_gap(terms, witness),
+        )
+
+    def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
+        return has_decision_gap(terms) and witness["batches"]["total"] > 1
+
+    def contains(self, claimed: Json, measured: Json) -> bool:
+        return claimed == measured
+
+
+def cell_sums(terms: Terms, cells: list[Json]) -> dict[Cell, CellSum]:
+    """The exact sums of a listed batch, by cell."""
+    return {
+        cell: CellSum(entry["n"], parse_rational(entry["sum"]), parse_rational(entry.get("labelSum", "0")))
+        for cell, entry in zip(terms.cells, cells, strict=True)
+    }
+
+
+def row_value(terms: Terms, row: Row, sums: Sums) -> Fraction | None:
+    """The row's value in a batch; None where it is undecided by size or undefined."""
+    if min(sums[cell].n for cell in row.cells) < terms.least:
+        return None
+    return row.ratio(sums) if terms.form == "ratio" else row.difference(sums)
+
+
+def decision_gap(terms: Terms, witness: Json) -> Fraction | None:
+    """The same figure for decisions, derivable where there is one batch; None otherwise."""
+    if witness["batches"]["total"] != 1 or not has_decision_gap(terms):
+        return None
+    cells = witness["batches"]["listed"][0]["cells"]
+    sums = {
+        cell: CellSum(entry["n"], Fraction(entry["positives"])) for cell, entry in zip(terms.cells, cells, strict=True)
+    }
+    return worst(terms, (row_value(terms, row, sums) for row in terms.rows))
+
+
+def has_decision_gap(terms: Terms) -> bool:
+    return terms.form == "difference" and terms.map != "decisions" and terms.metric.has_ratio
+
+
+def _judge_row(terms: Terms, row: Row, entry: Json, batches: Mapping[str, Sums]) -> RowVerdict:
+    sums = batches.get(entry["worstBatch"])
+    value = None if sums is None else row_value(terms, row, sums)
+    if value is not None and not terms.holds(value):
+        return RowVerdict(row, Verdict.FAIL, value)
+    decided = value is not None and entry["undecided"] == 0 and entry["smallestGroup"] >= terms.least
+    return RowVerdict(row, Verdict.PASS if decided else Verdict.UNDECIDED, value)
+
+
+def _outside(bounds: Json | None) -> int:
+    return 0 if bounds is None else int(bounds["below"] + bounds["above"])
+
+
+def _check_batch(terms: Terms, cells: list[Json], n: int) -> None:
+    check_cells(cells, terms)
+    for entry in cells:
+        require(("labelSum" in entry) == (not terms.metric.has_ratio), "labelSum stands where it does not belong")
+        require(entry["positives"] <= entry["n"], "more positives than people")
+        if entry["n"] == 0:
+            require(entry["sum"] == "0" and entry.get("labelSum", "0") == "0", "nobody has a sum")
+        if terms.map == "decisions":
+            require(entry["sum"] == str(entry["positives"]), "the sum of decisions is not the number of positives")
+    for p in range(len(terms.partitions)):
+        people = sum(e["n"] for e in cells if e["partition"] == p)
+        require(people <= n, "a batch has more people than there are")
+
+
+def _check_row(terms: Terms, row: Row, entry: Json, total: int, batches: Mapping[str, Sums]) -> None:
+    counted, undecided, failed = entry["counted"], entry["undecided"], entry["failed"]
+    require(counted + undecided == total and failed <= counted, f"{row.name}: batches do not add up")
+    require((entry["worstBatch"] is not None) == (counted > 0), f"{row.name}: no worst batch")
+    small = entry["smallestGroup"] < terms.least
+    require(not small or undecided > 0, f"{row.name}: a small group is called decided")
+    require(small or undecided == 0 or terms.form == "ratio", f"{row.name}: undecided without a small group")
+    for sums in batches.values():
+        require(min(sums[c].n for c in row.cells) >= entry["smallestGroup"], f"{row.name}: not the smallest group")
+    if total == 1:
+        only = next(iter(batches.values()), None)
+        require(only is not None, "the only batch is not listed")
+        assert only is not None
+        require(min(only[c].n for c in row.cells) == entry["smallestGroup"], f"{row.name}: not the smallest group")
+        require((row_value(terms, row, only) is not None) == (counted == 1), f"{row.name}: wrongly counted")
+    if counted == 0:
+        return
+    require(entry["worstBatch"] in batches, f"{row.name}: its worst batch is not listed")
+    value = row_value(terms, row, batches[entry["worstBatch"]])
+    require(value is not None, f"{row.name}: its worst batch does not decide it")
+    assert value is not None
+    require((failed > 0) == (not terms.holds(value)), f"{row.name}: the worst batch contradicts the failures")
+    for sums in batches.values():
+        other = row_value(terms, row, sums)
+        require(other is None or not terms.worse(other, value), f"{row.name}: a listed batch is worse")
+
+
+def _check_whole(terms: Terms, cells: list[Json], n: int) -> None:
+    """One batch without conditions holds everybody in each partition."""
+    if terms.condition_on is not None:
+        return
+    for p in range(len(terms.partitions)):
+        require(sum(e["n"] for e in cells if e["partition"] == p) == n, "groups do not add up to everybody")
+
+
+def _check_bounds(terms: Terms, bounds: Json | None, n: int) -> None:
+    if bounds is None:
+        return
+    require(terms.map == "served", "only what was served has bounds")
+    lower, upper = parse_decimal(bounds["lower"]), parse_decimal(bounds["upper"])
+    minimum, maximum = parse_rational(bounds["minimum"]), parse_rational(bounds["maximum"])
+    require(lower < upper and minimum <= maximum, "bounds are reversed")
+    require((bounds["below"] > 0) == (minimum < lower - terms.tau), "the minimum contradicts the count below")
+    require((bounds["above"] > 0) == (maximum > upper + terms.tau), "the maximum contradicts the count above")
+    require(bounds["below"] + bounds["above"] <= n, "more people outside than there are")

@@ -1,0 +1,71 @@
+"""The command line: one file a verb. A verb's module is only imported when it is called, so that `verify` starts fast."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from types import ModuleType
+
+from certifair import __version__
+from certifair.errors import CertifairError
+
+VERBS = ("demo", "init", "doctor", "keygen", "ingest", "certify", "verify", "gate", "register", "revoke")
+EPILOG = "exit codes: 0 pass, 1 a proven violation, 2 usage or input error, 3 undecided, 4 untrusted, 70 internal error"
+INTERNAL, INTERRUPTED = 70, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns its exit code. Nothing but a proven violation returns 1."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    args = _parser(arguments).parse_args(arguments)
+    try:
+        code = int(args.run(args))
+        sys.stdout.flush()
+    except CertifairError as error:
+        print(f"certifair {args.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print(f"certifair {args.verb}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERNAL
+    except Exception as error:  # noqa: BLE001 — the last line of defence: a crash must never look like a verdict
+        _report(args.verb, error)
+        return INTERNAL
+    return code
+
+
+def _report(verb: str, error: Exception) -> None:
+    if os.environ.get("CERTIFAIR_DEBUG"):
+        traceback.print_exception(error)
+    detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    print(
+        f"certifair {verb}: internal error ({detail}); set CERTIFAIR_DEBUG=1 for the traceback and report it",
+        file=sys.stderr,
+    )
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of the verb that is called, or of all of them for help and errors."""
+    parser = argparse.ArgumentParser(
+        prog="certifair", description="Certificates of fairness that a stranger can check.", epilog=EPILOG
+    )
+    parser.add_argument("--version", action="version", version=f"certifair {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    called = arguments[0] if arguments and arguments[0] in VERBS else None
+    for name in (called,) if called else VERBS:
+        module = _module(name)
+        summary = (module.__doc__ or "").split("\n", 1)[0].rstrip(".")
+        verb = verbs.add_parser(name, help=summary, description=module.__doc__, epilog=EPILOG)
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def _module(verb: str) -> ModuleType:
+    return importlib.import_module(f"{__name__}.{verb}")

@@ -1,0 +1,1 @@
+"""What lies on disk: canonical JSON and digests, tables, the evidence bundle."""

@@ -1,0 +1,206 @@
+"""Somebody else's table of predictions becomes an evidence bundle; what is left out is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from certifair.errors import InputError, PolicyError
+from certifair.evidence import files
+from certifair.evidence.bundle import (
+    FEATURE,
+    GROUP,
+    PATHS,
+    Contents,
+    Json,
+    first_duplicate,
+    load,
+    manifest_of,
+    table_bytes,
+)
+from certifair.evidence.canonical import canonical, sha256
+from certifair.evidence.tables import first_row, numbers, read_table, texts
+from certifair.exact.decimals import format_decimal
+from certifair.spec import metrics
+from certifair.spec.groups import MISSING
+from certifair.spec.policy import Policy
+from certifair.spec.toml_reader import nearest
+
+
+def ingest(source: Any, policy_path: Path, out: Path, multipliers: Any = None) -> int:
+    """Write the bundle `out` from a table (path or data frame) and a policy file; returns the number of rows kept.
+
+    Raises InputError (file, row, what to do) before anything is written; the folder appears whole or not at all.
+    """
+    content = files.read_regular(policy_path.resolve() if policy_path.exists() else policy_path)
+    policy = Policy.parse(content, str(policy_path))
+    values = policy.declared(str(policy_path))
+    _check_maps(policy, str(policy_path))
+    table, where = read_table(source, _wanted(policy, str(policy_path)))
+    data, predictions, exclusions = _tables(policy, values, table, where)
+    contents: Contents = {
+        "data": table_bytes(data),
+        "predictions": table_bytes(predictions),
+        "policy": content,
+        "system": canonical(system_of(policy, policy_path.parent)),
+    }
+    if multipliers is not None:
+        contents["multipliers"] = _multipliers(multipliers)
+    contents["manifest"] = manifest_of(contents, exclusions)
+    evidence = load(contents, str(out))  # what certify would refuse is refused now
+    files.write_directory(out, {PATHS[role]: item for role, item in contents.items()})
+    return evidence.n
+
+
+def system_of(policy: Policy, folder: Path) -> Json:
+    """The served system: the certificate's subject. Model and preprocessing files are digested, not copied."""
+    system, layer = policy.system, policy.layer
+    return {
+        "name": system.name,
+        "version": system.version,
+        "model": _file_digest(folder, system.model),
+        "preprocessing": None if system.preprocessing is None else _file_digest(folder, system.preprocessing)["sha256"],
+        "layer": None
+        if layer is None or layer.metric is None or layer.epsilon is None
+        else {
+            "metric": layer.metric,
+            "sensitiveFeatures": list(layer.sensitive_features),
+            "intersectional": layer.intersectional,
+            "condition": layer.condition,
+            "epsilon": format_decimal(layer.epsilon),
+            "lower": format_decimal(layer.lower),
+            "upper": format_decimal(layer.upper),
+        },
+        "batch": policy.serve.batch,
+        "threshold": format_decimal(policy.serve.threshold),
+        "frozen": system.frozen,
+        "heldOut": system.held_out,
+    }
+
+
+def _file_digest(folder: Path, name: str | None) -> Any:
+    if name is None:
+        return None
+    path = folder / name
+    return {"name": Path(name).name, "sha256": sha256(files.read_regular(path.resolve() if path.exists() else path))}
+
+
+def _wanted(policy: Policy, where: str) -> list[str]:
+    """The columns to read: nothing else of the table enters the bundle."""
+    if not policy.predictions.score and not policy.predictions.prediction:
+        advice = "write [predictions] score = … or prediction = …, the columns of the table"
+        raise PolicyError("names neither a score nor a prediction", where=where, advice=advice)
+    named = [policy.data.id, policy.data.label, policy.data.split, policy.predictions.batch]
+    named += [policy.predictions.score, policy.predictions.prediction, *policy.columns()]
+    return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def _check_maps(policy: Policy, where: str) -> None:
+    for item in policy.properties:
+        if item.map != "served" and policy.predictions.score is None:
+            advice = "name the score's column in [predictions] score"
+            raise PolicyError(f"property {item.id!r} speaks of {item.map}", where=where, advice=advice)
+        if metrics.get(item.metric).needs_label and policy.data.label is None:
+            advice = "name its column in [data] label"
+            raise PolicyError(f"property {item.id!r} needs the label", where=where, advice=advice)
+
+
+def _tables(
+    policy: Policy, values: dict[str, tuple[str, ...]], table: pa.Table, where: str
+) -> tuple[pa.Table, pa.Table, list[Json]]:
+    """(data, predictions, exclusions). All rows are checked, the excluded ones too."""
+    kept, exclusions = _kept(policy, table, where)
+    ids = _ids(policy, table, where)
+    data: dict[str, Any] = {"row_id": ids}
+    served: dict[str, Any] = {"row_id": ids, "batch_id": pa.nulls(table.num_rows)}
+    for name, declared in values.items():
+        column, codes = _grouped(texts(table[name], name, where), name, declared, policy, where)
+        data[FEATURE + name], served[GROUP + name] = column, codes
+    if policy.data.label is not None:
+        data["label"] = numbers(table[policy.data.label], policy.data.label, where)
+    score, prediction = policy.predictions.score, policy.predictions.prediction or policy.predictions.score
+    if score is not None:
+        served["score"] = numbers(table[score], score, where)
+    assert prediction is not None
+    served["prediction"] = numbers(table[prediction], prediction, where)
+    data_table, served_table = pa.table(data).filter(kept), pa.table(served).filter(kept)
+    batches = _batches(policy, table.filter(kept), where)
+    return data_table, served_table.set_column(1, "batch_id", [batches]), exclusions
+
+
+def _kept(policy: Policy, table: pa.Table, where: str) -> tuple[pa.Array, list[Json]]:
+    """Which rows are certified (a mask), and how many of each other split are not."""
+    if policy.data.split is None:
+        return pa.array(np.ones(table.num_rows, dtype=bool)), []
+    split = texts(table[policy.data.split], policy.data.split, where).cast(pa.string())
+    if (row := first_row(split.is_null())) is not None:
+        raise InputError(f"{policy.data.split!r} is missing in row {row}", where=where)
+    kept = pc.is_in(split, pa.array(policy.data.certify, pa.string()))
+    counts = {item["values"]: item["counts"] for item in split.value_counts().to_pylist()}
+    if not pc.any(kept).as_py():
+        what = f"no row has {policy.data.split!r} in {list(policy.data.certify)}"
+        raise InputError(what, where=where, advice=nearest(policy.data.certify[0], map(str, counts)))
+    exclusions = [
+        {"reason": f"{policy.data.split} = {name}", "count": counts[name]}
+        for name in sorted(counts)
+        if name not in policy.data.certify
+    ]
+    return kept, exclusions
+
+
+def _ids(policy: Policy, table: pa.Table, where: str) -> pa.Array:
+    """The row ids as they are (whole numbers or texts), or the row numbers from 1."""
+    if policy.data.id is None:
+        return pa.array(np.arange(1, table.num_rows + 1))
+    ids = table[policy.data.id]
+    if pa.types.is_dictionary(ids.type):
+        ids = pc.cast(ids, ids.type.value_type)
+    if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)):
+        raise InputError(f"{policy.data.id!r} holds {ids.type}, not ids", where=where, advice="use integers or texts")
+    ids = pc.cast(ids, pa.int64() if pa.types.is_integer(ids.type) else pa.string())
+    if (row := first_row(pc.is_null(ids))) is not None:
+        raise InputError(f"{policy.data.id!r} is missing in row {row}", where=where)
+    if (row := first_duplicate(ids)) is not None:
+        what = f"{policy.data.id!r} {ids[row - 1].as_py()!r} stands again in row {row}"
+        raise InputError(what, where=where, advice="every row needs an id of its own")
+    return ids.combine_chunks()
+
+
+def _grouped(
+    column: pa.DictionaryArray, name: str, declared: Sequence[str], policy: Policy, where: str
+) -> tuple[pa.Array, pa.Array]:
+    """The column with missing values named, and the code of each row's declared value."""
+    if (row := first_row(column.is_null())) is not None and policy.data.missing == "error":
+        advice = 'fill it in, or count such people as a group with [data] missing = "group"'
+        raise InputError(f"{name!r} is missing in row {row}", where=where, advice=advice)
+    plain = pc.fill_null(column.cast(pa.string()), MISSING)
+    codes = pc.index_in(plain, pa.array(declared, pa.string()))
+    if (row := first_row(codes.is_null())) is not None:
+        what = f"{name!r} has the value {plain[row - 1].as_py()!r} in row {row}, which the policy does not declare"
+        advice = f"declare it under [data.values] {name} = […] or mend the row"
+        raise InputError(what, where=where, advice=advice)
+    return plain, pc.cast(codes, pa.int32())
+
+
+def _batches(policy: Policy, table: pa.Table, where: str) -> pa.Array:
+    """The batch each row was served in: as logged, or consecutive rows of the policy's batch size."""
+    name = policy.predictions.batch
+    if name is not None:
+        batches = texts(table[name], name, where).cast(pa.string())
+        if (row := first_row(batches.is_null())) is not None:
+            raise InputError(f"{name!r} is missing in row {row}", where=where)
+        return batches
+    size = policy.serve.batch or table.num_rows
+    return pc.cast(pa.array(np.arange(table.num_rows) // size), pa.string())
+
+
+def _multipliers(source: Any) -> bytes:
+    table, where = read_table(source, ["batch_id", "row", "multiplier"])
+    batch, row = (texts(table[name], name, where).cast(pa.string()) for name in ("batch_id", "row"))
+    multiplier = numbers(table["multiplier"], "multiplier", where)
+    return table_bytes(pa.table({"batch_id": batch, "row": row, "multiplier": multiplier}))

@@ -1,0 +1,166 @@
+"""Tables of any make (CSV, Parquet, JSONL, pandas, polars, Arrow, …) as Arrow columns, with errors that name the row.
+
+Rows are counted from 1, the header not included. Texts are kept as they are written: `01` is not `1`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from certifair.errors import InputError
+from certifair.evidence.canonical import BYTE_ORDER_MARKS
+from certifair.evidence.files import read_regular
+from certifair.spec.toml_reader import nearest
+
+
+def read_table(source: Any, columns: Sequence[str]) -> tuple[pa.Table, str]:
+    """The named columns of a file (by its suffix) or of a data frame, and a name for it in errors."""
+    if isinstance(source, (str, Path)):
+        return _read_file(Path(source), columns), str(source)
+    where = type(source).__name__
+    try:
+        frame = nw.from_native(source)
+    except TypeError:
+        raise InputError(
+            "is neither a path nor a data frame", where=where, advice="give a file, pandas, polars or Arrow"
+        ) from None
+    if isinstance(frame, nw.LazyFrame):
+        frame = frame.collect(backend="pyarrow")
+    _check_columns(frame.columns, columns, where)
+    return _not_empty(frame.select(list(columns)).to_arrow(), where), where
+
+
+def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(f"has the unknown suffix {path.suffix!r}", where=str(path), advice=f"use {', '.join(_READERS)}")
+    # A user's own table may be a link; only bundles refuse them.
+    content = read_regular(path.resolve() if path.exists() else path)
+    if not content.strip():
+        raise InputError("is empty", where=str(path), advice="it needs a header and at least one row")
+    if content.startswith(BYTE_ORDER_MARKS):
+        raise InputError("starts with a byte-order mark", where=str(path), advice="save it as UTF-8 without one")
+    try:
+        return _not_empty(reader(content, list(columns), str(path)), str(path))
+    except (pa.ArrowException, csv.Error, UnicodeDecodeError) as error:
+        first_line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"cannot be read as a table: {first_line}", where=str(path)) from None
+
+
+def _read_csv(content: bytes, columns: list[str], where: str) -> pa.Table:
+    header = next(csv.reader(io.StringIO(content[: content.find(b"\n") + 1 or None].decode("utf-8"))))
+    _check_columns(header, columns, where)
+    options = pa.csv.ConvertOptions(
+        include_columns=columns,
+        column_types={name: pa.string() for name in columns},
+        strings_can_be_null=True,
+        quoted_strings_can_be_null=True,
+        null_values=[""],
+    )
+    parse = pa.csv.ParseOptions(newlines_in_values=True)
+    return pa.csv.read_csv(io.BytesIO(content), convert_options=options, parse_options=parse)
+
+
+def _read_parquet(content: bytes, columns: list[str], where: str) -> pa.Table:
+    file = pq.ParquetFile(pa.BufferReader(content))
+    _check_columns(file.schema_arrow.names, columns, where)
+    return file.read(columns=columns)
+
+
+def _read_jsonl(content: bytes, columns: list[str], where: str) -> pa.Table:
+    table = pa.json.read_json(io.BytesIO(content), read_options=pa.json.ReadOptions(block_size=1 << 24))
+    _check_columns(table.column_names, columns, where)
+    return table.select(columns)
+
+
+_READERS: dict[str, Callable[[bytes, list[str], str], pa.Table]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+}
+
+
+def _check_columns(found: Sequence[str], wanted: Sequence[str], where: str) -> None:
+    for name in wanted:
+        if name not in found:
+            raise InputError(f"has no column {name!r}", where=where, advice=nearest(name, found))
+        if list(found).count(name) > 1:
+            raise InputError(f"has two columns {name!r}", where=where, advice="rename one")
+
+
+def _not_empty(table: pa.Table, where: str) -> pa.Table:
+    if table.num_rows == 0:
+        raise InputError("has no row", where=where, advice="it needs at least one")
+    return table
+
+
+def first_row(mask: Any) -> int | None:
+    """The number (from 1) of the first true entry; None if there is none."""
+    flags = np.asarray(mask)
+    return int(np.argmax(flags)) + 1 if flags.any() else None
+
+
+def numbers(column: pa.ChunkedArray, name: str, where: str) -> NDArray[np.float64]:
+    """Finite float64 values; texts are read as the nearest float64. Raises InputError naming the row."""
+    if pa.types.is_boolean(column.type) or pa.types.is_decimal(column.type):
+        column = pc.cast(column, pa.int8() if pa.types.is_boolean(column.type) else pa.string())
+    if (row := first_row(pc.is_null(column))) is not None:
+        raise InputError(f"{name!r} is missing in row {row}", where=where, advice="fill it in or leave the row out")
+    try:
+        values = pc.cast(column, pa.float64()).to_numpy()
+    except pa.ArrowInvalid:
+        row, value = _first_unreadable(column)
+        raise InputError(f"{name!r} is {value!r} in row {row}, not a number that float64 holds", where=where) from None
+    except pa.ArrowNotImplementedError:
+        raise InputError(f"{name!r} holds {column.type}, not numbers", where=where) from None
+    if (row := first_row(~np.isfinite(values))) is not None:
+        raise InputError(f"{name!r} is {values[row - 1]} in row {row}, not a finite number", where=where)
+    return values
+
+
+def _first_unreadable(column: pa.ChunkedArray) -> tuple[int, object]:
+    for row, value in enumerate(column, 1):
+        try:
+            pc.cast(value, pa.float64())
+        except pa.ArrowInvalid:
+            return row, value.as_py()
+    raise AssertionError("the whole column was refused, but none of its values")
+
+
+def texts(column: pa.ChunkedArray, name: str, where: str) -> pa.DictionaryArray:
+    """Category texts, null where missing, as one dictionary array in order of first appearance."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column, kind = pc.cast(column, kind.value_type), kind.value_type
+    if pa.types.is_floating(kind):
+        column = _whole_numbers(column, name, where)
+    try:
+        plain = pc.cast(column, pa.string()).combine_chunks()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise InputError(f"{name!r} holds {kind}, not categories", where=where) from None
+    plain = pc.if_else(pc.equal(plain, ""), None, plain)
+    encoded = plain.dictionary_encode()
+    return encoded if isinstance(encoded, pa.DictionaryArray) else encoded.combine_chunks()
+
+
+def _whole_numbers(column: pa.ChunkedArray, name: str, where: str) -> pa.ChunkedArray:
+    """Codes that became floats because some are missing (pandas does that) are codes again."""
+    column = pc.if_else(pc.is_nan(column), None, column)
+    try:
+        return pc.cast(column, pa.int64())
+    except pa.ArrowInvalid:
+        raise InputError(f"{name!r} holds fractions, not categories", where=where) from None

@@ -1,0 +1,1 @@
+"""The gate: a relying party's policy, evaluated against a verified certificate."""

@@ -1,0 +1,200 @@
+"""The relying party's demands, judged by the certificate's witnesses: its own thresholds, never the owner's verdicts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, final
+
+from certifair.certificate.claims import judge_claim
+from certifair.certificate.predicate import context_of
+from certifair.certificate.times import parse_time
+from certifair.checks.base import Context, Judgement, RowVerdict, figures
+from certifair.errors import PolicyError, UntrustedError
+from certifair.exact.decimals import format_decimal
+from certifair.spec import metrics
+from certifair.spec.groups import MISSING
+from certifair.spec.policy import Policy, Property
+from certifair.spec.terms import Terms, statement
+from certifair.spec.verdict import Verdict
+
+Json = dict[str, Any]
+REGISTRATION = "policy-registration"
+
+
+@final
+@dataclass(frozen=True)
+class GroupVerdict:
+    """What a property says of one group: the conjunction of the rows that concern it."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+
+
+@final
+@dataclass(frozen=True)
+class PropertyResult:
+    """One demand. `claim` is the id of the claim that answered it, None where none does."""
+
+    id: str
+    verdict: Verdict
+    statement: str
+    reason: str
+    claim: str | None = None
+    threshold: str | None = None
+    estimate: str | None = None
+    lower: str | None = None
+    upper: str | None = None
+    groups: tuple[GroupVerdict, ...] = ()
+
+
+@final
+@dataclass(frozen=True)
+class GateResult:
+    """The gate's verdict and how it came about. Truthy only if it passed."""
+
+    verdict: Verdict
+    subject: str
+    serial: str
+    properties: tuple[PropertyResult, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.verdict)
+
+
+def evaluate(predicate: Json, policy: Policy, now: datetime, where: str = "policy") -> GateResult:
+    """Judge a *verified* predicate. Raises PolicyError without a demand, UntrustedError if it is too old."""
+    if not policy.properties:
+        raise PolicyError("demands nothing", where=where, advice="write at least one [[property]]: nothing never passes")
+    _check_age(predicate, policy, now)
+    n = next(item["rowCount"] for item in predicate["materials"] if item["role"] == "data")
+    context = context_of(predicate["system"], n, predicate["multiplicity"])
+    results = [_answer(item, policy, predicate["claims"], context) for item in policy.properties]
+    if policy.gate.require_registration:
+        results.append(_registered(predicate))
+    system = predicate["system"]
+    return GateResult(
+        verdict=Verdict.all(result.verdict for result in results),
+        subject=f"{system['name']} {system['version']}",
+        serial=predicate["serial"],
+        properties=tuple(results),
+    )
+
+
+def _check_age(predicate: Json, policy: Policy, now: datetime) -> None:
+    days = policy.gate.max_age_days
+    if days is not None and now > parse_time(predicate["issuedAt"]) + timedelta(days=min(days, 10**6)):
+        what = f"was issued at {predicate['issuedAt']}, more than {days} days ago"
+        raise UntrustedError("time", what, where="certificate", advice="ask for a newer one")
+
+
+def _registered(predicate: Json) -> PropertyResult:
+    at = predicate["policy"]["registeredAt"]
+    return PropertyResult(
+        id=REGISTRATION,
+        verdict=Verdict.PASS if at is not None else Verdict.UNDECIDED,
+        statement="the owner's policy was registered before the certificate was issued",
+        reason="" if at is not None else "the certificate carries no registration",
+        estimate=at,
+    )
+
+
+def _answer(item: Property, policy: Policy, claims: Sequence[Json], context: Context) -> PropertyResult:
+    """The best answer that a claim of the certificate gives: PASS before FAIL before UNDECIDED."""
+    candidates = [(claim, terms) for claim in claims if (terms := _applicable(item, policy, claim)) is not None]
+    if not candidates:
+        return PropertyResult(item.id, Verdict.UNDECIDED, "", _why_none(item, claims), threshold=_limit(item))
+    judged = [(claim, terms, judge_claim(claim, context, terms)) for claim, terms in candidates]
+    order = [Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED]
+    claim, terms, judgement = min(judged, key=lambda found: order.index(found[2].verdict))
+    text = figures(terms, judgement)
+    return PropertyResult(
+        id=item.id,
+        verdict=judgement.verdict,
+        statement=statement(terms, claim["witness"].get("layer")),
+        reason=_reason(claim, judgement),
+        claim=claim["id"],
+        threshold=_limit(item),
+        estimate=text["estimate"],
+        lower=text["lower"],
+        upper=text["upper"],
+        groups=_groups(terms, judgement),
+    )
+
+
+def _limit(item: Property) -> str:
+    return f"{'≥' if item.form == 'ratio' else '≤'} {format_decimal(item.threshold)}"
+
+
+def _reason(claim: Json, judgement: Judgement) -> str:
+    needed = claim["neededSampleSize"]
+    if judgement.verdict is Verdict.UNDECIDED and needed is not None and claim["verdict"] == Verdict.UNDECIDED.value:
+        return f"{judgement.reason}; about {needed} people would decide the owner's claim"
+    return judgement.reason
+
+
+def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
+    """The claim's terms with the relying party's thresholds; None if the claim speaks of something else."""
+    own = Terms.from_json(claim)
+    same = (
+        (own.kind, own.form, own.map, own.metric_name) == (item.kind, item.form, item.map, item.metric)
+        and set(own.sensitive_features) == set(item.sensitive_features)
+        and own.intersectional == item.intersectional
+        and own.condition_on == metrics.get(item.metric).condition_on(item.condition)
+        and (own.map != "decisions" or own.decision_threshold == item.decision_threshold)
+        and _confident_enough(own, item)
+        and _declared_alike(own, policy)
+    )
+    if not same:
+        return None
+    least = item.min_group_size if item.form != "projection" else own.min_group_size
+    return dataclasses.replace(own, id=item.id, threshold=item.threshold, tau=item.tau, min_group_size=least)
+
+
+def _confident_enough(own: Terms, item: Property) -> bool:
+    """Whoever demands bounds that survive repeated looks is not served by those of a single one."""
+    if item.confidence is None or own.confidence is None:
+        return item.confidence is own.confidence
+    return own.confidence >= item.confidence and (item.method != "beta_mixture" or own.method == item.method)
+
+
+def _declared_alike(own: Terms, policy: Policy) -> bool:
+    """The groups and conditions are just those that the relying party declares, where it declares any.
+
+    A further group could hide people of a demanded one; only that of missing values may be there besides.
+    """
+    declared = {name: set(values) for name, values in policy.data.values.items()}
+    for partition in own.partitions:
+        for k, feature in enumerate(partition.features):
+            if feature in declared and declared[feature] != {group[k] for group in partition.groups} - {MISSING}:
+                return False
+    if own.condition_on in declared and not own.metric.label_conditions:
+        return declared[own.condition_on] == set(own.conditions) - {MISSING}
+    return True
+
+
+def _why_none(item: Property, claims: Sequence[Json]) -> str:
+    near = [claim["id"] for claim in claims if claim["kind"] == item.kind and claim["metric"] == item.metric]
+    what = f"no claim of kind {item.kind} about {item.metric} of {', '.join(item.sensitive_features)} answers this"
+    return what + (f"; {', '.join(near)} differs in groups, map, form, condition or confidence" if near else "")
+
+
+def _groups(terms: Terms, judgement: Judgement) -> tuple[GroupVerdict, ...]:
+    """Every group of the claim, with the verdict of the rows that concern it."""
+    found = []
+    for p, partition in enumerate(terms.partitions):
+        for g in range(len(partition.groups)):
+            rows = [row for row in judgement.rows if any(c.partition == p and c.group == g for c in row.row.cells)]
+            name = f"{partition.name} = {partition.group_name(g)}"
+            if rows:
+                found.append(GroupVerdict(name, Verdict.all(row.verdict for row in rows), _group_reason(rows)))
+    return tuple(found)
+
+
+def _group_reason(rows: Sequence[RowVerdict]) -> str:
+    guilty = [row for row in rows if row.verdict is not Verdict.PASS]
+    shown = [f"{row.row.name}" + (f": {float(row.figure):.4f}" if row.figure is not None else "") for row in guilty]
+    return "; ".join(shown[:3]) + (f"; and {len(shown) - 3} more" if len(shown) > 3 else "")

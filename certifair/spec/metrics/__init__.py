@@ -1,0 +1,26 @@
+"""Metrics, one file each, found by this folder."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+
+from certifair.spec.metrics.base import Metric
+
+
+@functools.cache
+def _found() -> dict[str, Metric]:
+    """Every final subclass of `Metric` in a module of this folder, by name."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return {cls.name: cls() for cls in sorted(Metric.__subclasses__(), key=lambda cls: cls.name)}
+
+
+def names() -> tuple[str, ...]:
+    return tuple(_found())
+
+
+def get(name: str) -> Metric:
+    """The metric of that name; KeyError if there is none (the policy names the nearest)."""
+    return _found()[name]

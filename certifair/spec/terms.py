@@ -1,0 +1,196 @@
+"""The terms of a claim: everything it says before anybody measured anything. From a policy, or from a certificate."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, final
+
+from certifair.exact.decimals import format_decimal, parse_decimal
+from certifair.spec import metrics
+from certifair.spec.groups import Cell, Partition, cells_of, partitions_of
+from certifair.spec.metrics.base import Metric, Row
+from certifair.spec.policy import LayerSpec, Property
+
+Json = dict[str, Any]
+
+_WHAT = {"served": "prediction", "scores": "score"}
+
+
+@final
+@dataclass(frozen=True)
+class Terms:
+    """What a claim says. Thresholds are exact; groups and conditions are the declared ones."""
+
+    id: str
+    kind: str
+    form: str
+    map: str
+    metric_name: str
+    sensitive_features: tuple[str, ...]
+    intersectional: bool
+    condition_on: str | None
+    conditions: tuple[str, ...]
+    partitions: tuple[Partition, ...]
+    threshold: Fraction
+    tau: Fraction
+    decision_threshold: Fraction
+    min_group_size: int
+    confidence: Fraction | None
+    method: str
+
+    @property
+    def metric(self) -> Metric:
+        return metrics.get(self.metric_name)
+
+    @property
+    def comparator(self) -> str:
+        return ">=" if self.form == "ratio" else "<="
+
+    @functools.cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows, in order; of one condition-and-partition after the other."""
+        return self.metric.rows(self.partitions, self.conditions, self.condition_on)
+
+    @functools.cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        return cells_of(self.partitions, self.conditions)
+
+    @property
+    def least(self) -> int:
+        """The fewest people that a cell must hold to be spoken of: never 0."""
+        return max(1, self.min_group_size)
+
+    def holds(self, value: Fraction) -> bool:
+        """Whether a row of this value keeps the threshold, the solver tolerance granted."""
+        if self.form == "ratio":
+            return value >= self.threshold - self.tau
+        return value <= self.threshold + self.tau
+
+    def worse(self, a: Fraction, b: Fraction) -> bool:
+        """Whether a is a strictly worse value than b."""
+        return a < b if self.form == "ratio" else a > b
+
+    def to_json(self) -> Json:
+        """The members of a claim that are terms (certificates/README.md 9.2)."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "form": self.form,
+            "map": self.map,
+            "scope": "population" if self.kind == "population" else "batch",
+            "metric": self.metric_name,
+            "sensitiveFeatures": list(self.sensitive_features),
+            "intersectional": self.intersectional,
+            "conditionOn": self.condition_on,
+            "conditions": list(self.conditions),
+            "partitions": [
+                {"features": list(p.features), "groups": [list(group) for group in p.groups]} for p in self.partitions
+            ],
+            "comparator": self.comparator,
+            "threshold": format_decimal(self.threshold),
+            "tau": format_decimal(self.tau),
+            "decisionThreshold": format_decimal(self.decision_threshold),
+            "minGroupSize": self.min_group_size,
+            "confidence": None if self.confidence is None else format_decimal(self.confidence),
+            "method": self.method,
+        }
+
+    @staticmethod
+    def from_json(claim: Mapping[str, Any]) -> Terms:
+        """The terms of a claim that matches the schema. Inverse of `to_json` on the members read here."""
+        return Terms(
+            id=claim["id"],
+            kind=claim["kind"],
+            form=claim["form"],
+            map=claim["map"],
+            metric_name=claim["metric"],
+            sensitive_features=tuple(claim["sensitiveFeatures"]),
+            intersectional=claim["intersectional"],
+            condition_on=claim["conditionOn"],
+            conditions=tuple(claim["conditions"]),
+            partitions=tuple(
+                Partition(tuple(p["features"]), tuple(tuple(group) for group in p["groups"]))
+                for p in claim["partitions"]
+            ),
+            threshold=parse_decimal(claim["threshold"]),
+            tau=parse_decimal(claim["tau"]),
+            decision_threshold=parse_decimal(claim["decisionThreshold"]),
+            min_group_size=claim["minGroupSize"],
+            confidence=None if claim["confidence"] is None else parse_decimal(claim["confidence"]),
+            method=claim["method"],
+        )
+
+    def what(self) -> str:
+        """The thing whose mean is compared."""
+        return _WHAT.get(self.map) or f"decision (score > {format_decimal(self.decision_threshold)})"
+
+
+def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
+    """The terms of a policy's property, its groups and conditions spelled out from the declared values."""
+    metric = metrics.get(item.metric)
+    condition_on = metric.condition_on(item.condition)
+    conditions = metric.label_conditions or (tuple(values[item.condition]) if item.condition else ())
+    exact_method = "duality" if item.form == "projection" else "exact"
+    return Terms(
+        id=item.id,
+        kind=item.kind,
+        form=item.form,
+        map=item.map,
+        metric_name=item.metric,
+        sensitive_features=item.sensitive_features,
+        intersectional=item.intersectional,
+        condition_on=condition_on,
+        conditions=conditions,
+        partitions=partitions_of(item.sensitive_features, values, intersectional=item.intersectional),
+        threshold=item.threshold,
+        tau=item.tau,
+        decision_threshold=item.decision_threshold,
+        min_group_size=1 if item.form == "projection" else item.min_group_size,
+        confidence=item.confidence,
+        method=item.method or exact_method,
+    )
+
+
+def projection_property(layer: LayerSpec, name: str = "projection") -> Property:
+    """The demand that comes with a layer's multipliers: served is the projection, to 10⁻⁶ a person (RMS)."""
+    assert layer.metric is not None
+    return Property(
+        id=name,
+        kind="feasibility",
+        form="projection",
+        metric=layer.metric,
+        sensitive_features=layer.sensitive_features,
+        intersectional=layer.intersectional,
+        condition=layer.condition,
+        threshold=Fraction(1, 10**6),
+        tau=Fraction(0),
+        decision_threshold=Fraction(1, 2),
+        confidence=None,
+        method="",
+        min_group_size=1,
+        map="served",
+    )
+
+
+def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
+    """The claim in words, derived from the terms alone (certificates/README.md 9.7)."""
+    if terms.form == "projection":
+        assert layer is not None
+        quantity = (
+            "the root mean square distance between served predictions and the exact projection of the scores onto "
+            f"{terms.metric_name} at most {layer['epsilon']} in [{layer['lower']}, {layer['upper']}]"
+        )
+    elif terms.form == "ratio":
+        quantity = f"the smallest ratio between two groups' mean {terms.what()}"
+    else:
+        quantity = terms.metric.quantity.format(what=terms.what())
+    within = f", within each {terms.condition_on}" if terms.condition_on else ""
+    confidence = "" if terms.confidence is None else format_decimal(terms.confidence)
+    scope = f"in the population with confidence {confidence}" if terms.confidence is not None else "in every batch"
+    bound = "at least" if terms.form == "ratio" else "at most"
+    tolerance = f" (solver tolerance {format_decimal(terms.tau)})" if terms.tau else ""
+    groups = " and ".join(partition.name for partition in terms.partitions)
+    return f"{quantity} over {groups}{within}, {scope}, is {bound} {format_decimal(terms.threshold)}{tolerance}"

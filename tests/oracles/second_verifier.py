@@ -1,0 +1,1057 @@
+"""A second, independent verifier of certifair certificates (test oracle).
+
+Written from certificates/README.md and the JSON schema alone; it shares no code with the package and needs only the
+standard library and `cryptography`. Sections 1 to 10 are checked; section 11 needs the evidence. The section numbers
+in the comments are those of the README. Everything inside a step that goes wrong, expected or not, rejects there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import itertools
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Context, Decimal
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+SCHEMA_FILE = Path(__file__).resolve().parents[2] / "certificates" / "certificate-v0.schema.json"
+CERTIFICATE_TYPE = "urn:certifair:certificate:v0"
+REVOCATIONS_TYPE = "urn:certifair:revocations:v0"
+REGISTRATION_TYPE = "urn:certifair:policy-registration:v0"
+MAX_BYTES, MAX_DEPTH, MAX_INTEGER = 16 * 2**20, 64, 2**53 - 1
+EXACT_N = 3000  # up to this n the tests of 9.5 are exact in integers, beyond it they are rigorous enclosures
+MAX_TERMS = 200_000  # most terms of a binomial tail that are added up for larger n
+MAX_BITS = 40_000  # of the common denominator of the sums in one partition; each of them has at most 8000
+WORK = 60_000_000  # work allowed for one certificate, in steps of about a microsecond
+# Section 9 opens with "all that can be derived again from the certificate alone must come out the same". True also
+# checks what follows from that sentence without being spelled out below it (all of it in the two check_general_*).
+GENERAL_CLAUSE = True
+
+Pair = tuple[Fraction, Fraction]
+Ends = tuple[Fraction, Fraction | None]  # low, high (None: infinite)
+Key = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
+class Rejected(Exception):  # noqa: N818 (the interface)
+    """The certificate is untrusted; `step` names the rule's section."""
+
+    def __init__(self, step: str, message: str) -> None:
+        super().__init__(message)
+        self.step = step
+
+
+class Fault(Exception):  # noqa: N818
+    """A broken rule, before the step is known."""
+
+
+def need(condition: bool, message: str) -> None:
+    if not condition:
+        raise Fault(message)
+
+
+@contextmanager
+def at(step: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise Rejected(step, f"{type(error).__name__}: {ascii(str(error))[:300]}") from error
+
+
+@dataclass
+class Budget:
+    """Bounds the cost of the checks, whatever the file says."""
+
+    left: int = WORK
+
+    def spend(self, amount: int) -> None:
+        self.left -= amount
+        need(self.left >= 0, "too costly to check")
+
+
+# ---------------------------------------------------------------------------------------------------------- 1: bundle
+@dataclass(frozen=True)
+class Envelope:
+    payload: bytes
+    payload_type: str
+    signature: bytes
+    key_names: tuple[str, ...]
+
+
+def _integer(text: str) -> int:
+    need(len(text) <= 17, "integer out of range")
+    number = int(text)
+    need(abs(number) <= MAX_INTEGER, "integer out of range")
+    return number
+
+
+def _no_number(text: str) -> Any:
+    raise Fault(f"number not allowed: {text[:40]}")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    need(len(members) == len(pairs), "duplicate key")
+    return members
+
+
+def _walk(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        value.encode("utf-8")  # a lone surrogate raises
+    elif isinstance(value, dict | list):
+        need(depth < MAX_DEPTH, "nested too deep")
+        if isinstance(value, dict):
+            _walk(list(value), depth)
+        for item in value.values() if isinstance(value, dict) else value:
+            _walk(item, depth + 1)
+
+
+def strict_json(data: bytes) -> Any:
+    """Section 1, first bullet."""
+    need(len(data) <= MAX_BYTES, "too large")
+    text = data.decode("utf-8", "strict")
+    need(not text.startswith("\ufeff"), "byte-order mark")
+    value = json.loads(
+        text, parse_int=_integer, parse_float=_no_number, parse_constant=_no_number, object_pairs_hook=_object
+    )
+    _walk(value, 0)
+    return value
+
+
+def _sorted_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted_keys(value[key]) for key in sorted(value, key=lambda key: key.encode("utf-16-be"))}
+    return [_sorted_keys(item) for item in value] if isinstance(value, list) else value
+
+
+def canonical(value: Any) -> bytes:
+    """RFC 8785 for null, booleans, integers, strings, arrays and objects."""
+    text = json.dumps(_sorted_keys(value), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8")
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def unbase64(text: Any) -> bytes:
+    need(isinstance(text, str), "base64 must be a string")
+    need(len(text) % 4 == 0, "base64 without padding")
+    need(re.fullmatch(r"(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}", text) is not None, "not base64")
+    standard = text.replace("-", "+").replace("_", "/")
+    data = base64.b64decode(standard, validate=True)
+    need(base64.b64encode(data).decode("ascii") == standard, "base64 not canonical")
+    return data
+
+
+def open_bundle(bundle: Any) -> Envelope:
+    """Section 1 after parsing."""
+    need(isinstance(bundle, dict), "not an object")
+    need(bundle["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json", "mediaType")
+    hint, envelope = bundle["verificationMaterial"]["publicKey"]["hint"], bundle["dsseEnvelope"]
+    need(isinstance(hint, str), "hint must be a string")
+    need(isinstance(envelope, dict) and set(envelope) == {"payload", "payloadType", "signatures"}, "dsseEnvelope")
+    need(envelope["payloadType"] == "application/vnd.in-toto+json", "payloadType")
+    signatures = envelope["signatures"]
+    need(isinstance(signatures, list) and len(signatures) == 1, "exactly one signature")
+    first = signatures[0]
+    need(isinstance(first, dict) and {"sig"} <= set(first) <= {"sig", "keyid"}, "members of the signature")
+    key_id = first.get("keyid", "")
+    need(isinstance(key_id, str), "keyid must be a string")
+    return Envelope(unbase64(envelope["payload"]), envelope["payloadType"], unbase64(first["sig"]), (hint, key_id))
+
+
+# ------------------------------------------------------------------------------------------- 2 to 4: signed statement
+@lru_cache(maxsize=64)
+def load_key(pem: bytes) -> tuple[Key, str]:
+    key = serialization.load_pem_public_key(pem)
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        need(isinstance(key.curve, ec.SECP256R1 | ec.SECP384R1), "curve of the pinned key")
+    elif not isinstance(key, ed25519.Ed25519PublicKey):
+        raise Fault("kind of the pinned key")
+    spki = key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return key, digest(spki)
+
+
+def _verifies(key: Key, signature: bytes, message: bytes) -> bool:
+    try:
+        if isinstance(key, ed25519.Ed25519PublicKey):
+            key.verify(signature, message)
+        else:
+            wide = isinstance(key.curve, ec.SECP384R1)
+            key.verify(signature, message, ec.ECDSA(hashes.SHA384() if wide else hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def check_signature(envelope: Envelope, pems: Sequence[bytes]) -> None:
+    """Section 2."""
+    keys = [load_key(bytes(pem)) for pem in pems]
+    kind = envelope.payload_type.encode("utf-8")
+    message = b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(envelope.payload), envelope.payload)
+    names = [name for key, name in keys if _verifies(key, envelope.signature, message)]
+    need(bool(names), "no pinned key verifies")
+    need(any(set(envelope.key_names) <= {"", name} for name in names), "hint or keyid of another key")
+
+
+def open_payload(payload: bytes) -> Any:
+    """Section 3."""
+    value = strict_json(payload)
+    need(canonical(value) == payload, "payload is not in RFC 8785 form")
+    return value
+
+
+def open_statement(statement: Any, predicate_type: str) -> tuple[str, str, Any]:
+    """Section 4: name and digest of the subject, predicate."""
+    need(isinstance(statement, dict), "not an object")
+    need(set(statement) == {"_type", "predicateType", "subject", "predicate"}, "members of the statement")
+    need(statement["_type"] == "https://in-toto.io/Statement/v1", "_type")
+    need(statement["predicateType"] == predicate_type, "predicateType")
+    need(isinstance(statement["subject"], list) and len(statement["subject"]) == 1, "exactly one subject")
+    subject = statement["subject"][0]
+    need(isinstance(subject, dict) and set(subject) == {"name", "digest"}, "members of the subject")
+    name, digests = subject["name"], subject["digest"]
+    need(isinstance(name, str), "name of the subject")
+    need(isinstance(digests, dict) and set(digests) == {"sha256"}, "digest of the subject")
+    need(re.fullmatch("[0-9a-f]{64}", digests["sha256"]) is not None, "digest of the subject")
+    return name, digests["sha256"], statement["predicate"]
+
+
+def open_signed(bundle: Any, pems: Sequence[bytes], predicate_type: str) -> tuple[str, str, Any]:
+    envelope = open_bundle(bundle)
+    check_signature(envelope, pems)
+    return open_statement(open_payload(envelope.payload), predicate_type)
+
+
+# ---------------------------------------------------------------------------------------------------------- 5: schema
+TYPES: dict[str, type] = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
+ASSERTIONS = {
+    "type", "const", "enum", "properties", "required", "additionalProperties", "items", "minItems", "maxItems",
+    "minLength", "maxLength", "pattern", "minimum", "anyOf", "allOf", "if", "then", "else", "$ref",
+}  # fmt: skip
+ANNOTATIONS = {"$schema", "$id", "title", "description", "$defs"}
+
+
+@lru_cache(maxsize=1)
+def load_schema() -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(SCHEMA_FILE.read_text("utf-8"))
+    return schema
+
+
+@lru_cache(maxsize=64)
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text[:-1] + r"\Z" if text.endswith("$") else text)
+
+
+def _same(left: Any, right: Any) -> bool:
+    return type(left) is type(right) and bool(left == right)
+
+
+def _is_type(value: Any, name: str) -> bool:
+    return isinstance(value, bool) if name == "boolean" else type(value) is TYPES[name]
+
+
+def conforms(value: Any, schema: dict[str, Any]) -> bool:
+    """Section 5: the subset of JSON Schema 2020-12 that the schema uses; any other keyword is refused."""
+    need(schema.keys() <= ASSERTIONS | ANNOTATIONS, "keyword of the schema not understood")
+    if "$ref" in schema:
+        prefix, _, name = schema["$ref"].rpartition("/")
+        need(prefix == "#/$defs", "reference of the schema not understood")
+        if not conforms(value, load_schema()["$defs"][name]):
+            return False
+    return (
+        ("type" not in schema or _is_type(value, schema["type"]))
+        and ("const" not in schema or _same(value, schema["const"]))
+        and ("enum" not in schema or any(_same(value, item) for item in schema["enum"]))
+        and (not isinstance(value, str) or _conforms_string(value, schema))
+        and (type(value) is not int or value >= schema.get("minimum", value))
+        and (not isinstance(value, list) or _conforms_array(value, schema))
+        and (not isinstance(value, dict) or _conforms_object(value, schema))
+        and ("anyOf" not in schema or any(conforms(value, item) for item in schema["anyOf"]))
+        and all(conforms(value, item) for item in schema.get("allOf", ()))
+        and ("if" not in schema or conforms(value, schema.get("then" if conforms(value, schema["if"]) else "else", {})))
+    )
+
+
+def _conforms_string(value: str, schema: dict[str, Any]) -> bool:
+    if not schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value)):
+        return False
+    return "pattern" not in schema or _pattern(schema["pattern"]).search(value) is not None
+
+
+def _conforms_array(value: list[Any], schema: dict[str, Any]) -> bool:
+    if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)):
+        return False
+    return "items" not in schema or all(conforms(item, schema["items"]) for item in value)
+
+
+def _conforms_object(value: dict[str, Any], schema: dict[str, Any]) -> bool:
+    known, other = schema.get("properties", {}), schema.get("additionalProperties", True)
+    if not all(key in value for key in schema.get("required", ())):
+        return False
+    for key, item in value.items():
+        if key in known:
+            if not conforms(item, known[key]):
+                return False
+        elif other is False or (other is not True and not conforms(item, other)):
+            return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------- 6 to 8, 10: context
+def parse_time(text: Any) -> datetime:
+    need(isinstance(text, str), "time must be a string")
+    need(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", text) is not None, "form of a time")
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
+
+
+def check_time(predicate: Any, now: str) -> None:
+    """Section 6."""
+    clock, issued, until = parse_time(now), parse_time(predicate["issuedAt"]), parse_time(predicate["validUntil"])
+    need(issued - clock <= timedelta(seconds=60), "issued in the future")
+    need(clock < until, "expired")
+    need(issued < until, "validUntil is not after issuedAt")
+    if predicate["policy"]["registeredAt"] is not None:
+        parse_time(predicate["policy"]["registeredAt"])
+
+
+def check_revocations(data: bytes, pems: Sequence[bytes], serial: str) -> None:
+    """Section 7."""
+    name, subject, predicate = open_signed(strict_json(data), pems, REVOCATIONS_TYPE)
+    need(isinstance(predicate, dict) and set(predicate) == {"issuedAt", "revoked"}, "members of the list")
+    parse_time(predicate["issuedAt"])
+    revoked = predicate["revoked"]
+    need(isinstance(revoked, list), "revoked must be a list")
+    need(name == "revocations" and subject == digest(canonical(revoked)), "subject of the list")
+    for entry in revoked:
+        need(isinstance(entry, dict) and set(entry) == {"serial", "revokedAt", "reason"}, "members of an entry")
+        need(isinstance(entry["serial"], str) and isinstance(entry["reason"], str), "strings of an entry")
+        parse_time(entry["revokedAt"])
+    need(all(entry["serial"] != serial for entry in revoked), "the certificate is revoked")
+
+
+def check_subject(name: str, found: str, system: Any, expected: str | None, model: str | None) -> None:
+    """Section 8."""
+    need(found == digest(canonical(system)), "subject is not the digest of the system")
+    need(name == system["name"], "subject name is not the system's")
+    need(expected is None or expected == found, "another subject was expected")
+    need(model is None or (system["model"] is not None and system["model"]["sha256"] == model), "another model")
+
+
+def check_registration(predicate: Any, pems: Sequence[bytes]) -> None:
+    """Section 10."""
+    policy = predicate["policy"]
+    if policy["registration"] is None:
+        need(policy["registeredAt"] is None, "registeredAt without registration")
+        return
+    name, subject, registered = open_signed(policy["registration"], pems, REGISTRATION_TYPE)
+    need(name == "policy" and subject == policy["sha256"], "subject of the registration")
+    need(isinstance(registered, dict) and set(registered) == {"registeredAt"}, "members of the registration")
+    moment = parse_time(registered["registeredAt"])
+    need(registered["registeredAt"] == policy["registeredAt"], "registeredAt is not the registered one")
+    need(moment <= parse_time(predicate["issuedAt"]), "registered after issue")
+
+
+# --------------------------------------------------------------------------------------------------------- 9: numbers
+@lru_cache(maxsize=4096)
+def rational(text: str) -> Fraction:
+    """Section 9: lowest terms, q > 1 (the schema has bounded the length and checked the digits)."""
+    top, slash, bottom = text.partition("/")
+    p, q = int(top), int(bottom) if slash else 1
+    need(not slash or (q > 1 and math.gcd(p, q) == 1), "rational not in lowest terms")
+    return Fraction(p, q)
+
+
+@lru_cache(maxsize=4096)
+def decimal(text: str) -> Fraction:
+    whole, _, places = text.partition(".")
+    return Fraction(int(whole + places), 10 ** len(places))
+
+
+def _plain(scaled: int) -> str:
+    whole, places = divmod(abs(scaled), 10**12)
+    digits = f"{whole}.{places:012d}".rstrip("0").rstrip(".")
+    return f"-{digits}" if scaled < 0 else digits
+
+
+def down(value: Fraction) -> str:
+    return _plain(math.floor(value * 10**12))
+
+
+def up(value: Fraction) -> str:
+    return _plain(math.ceil(value * 10**12))
+
+
+# ------------------------------------------------------------------------------------------------------ 9.1: whole
+def check_materials(predicate: Any, subject: str) -> int:
+    """Section 9.1, first bullet; returns N."""
+    materials = {material["role"]: material for material in predicate["materials"]}
+    need(len(materials) == len(predicate["materials"]), "role of a material twice")
+    need({"data", "predictions", "policy", "system", "manifest"} <= set(materials), "a material is missing")
+    need(materials["policy"]["sha256"] == predicate["policy"]["sha256"], "digest of the policy")
+    need(materials["system"]["sha256"] == subject, "digest of the system")
+    total = materials["data"]["rowCount"]
+    need(isinstance(total, int) and total >= 1, "rowCount of the data")
+    need(materials["predictions"]["rowCount"] == total, "rowCount of the predictions")
+    return int(total)
+
+
+def check_table(table: Any, total: int, values: dict[str, list[str]]) -> tuple[Fraction, int]:
+    """Section 9.1, second bullet, one partition; `values` collects the values of each feature."""
+    features, cells = table["features"], table["cells"]
+    need(len(set(features)) == len(features), "feature twice in a partition")
+    need(all(len(cell["value"]) == len(features) for cell in cells), "length of a value tuple")
+    own = [list(dict.fromkeys(cell["value"][k] for cell in cells)) for k in range(len(features))]
+    for feature, found in zip(features, own, strict=True):
+        need(values.setdefault(feature, found) == found, "values of a feature differ between partitions")
+    need(math.prod(len(found) for found in own) == len(cells), "value tuples are not a product")
+    tuples = itertools.product(*own)
+    need(all(tuple(cell["value"]) == expected for cell, expected in zip(cells, tuples, strict=True)), "value tuples")
+    need(sum(cell["n"] for cell in cells) == total, "the n of a partition do not add up")
+    amount = Fraction(0)
+    for cell in cells:
+        need(cell["positives"] <= cell["n"], "more positives than people")
+        need(cell["n"] > 0 or cell["sum"] == "0", "sum of nobody")
+        need(cell["share"] == down(Fraction(cell["n"], total)), "share")
+        amount += rational(cell["sum"])
+        need(amount.denominator.bit_length() < MAX_BITS, "sums too costly to add")
+    return amount, sum(cell["positives"] for cell in cells)
+
+
+def check_groups(predicate: Any, total: int) -> None:
+    """Section 9.1, second bullet."""
+    tables = {tuple(table["features"]): table for table in predicate["groups"]}
+    need(len(tables) == len(predicate["groups"]), "partition twice in groups")
+    tuples = {features: [cell["value"] for cell in table["cells"]] for features, table in tables.items()}
+    values: dict[str, list[str]] = {}
+    need(len({check_table(table, total, values) for table in predicate["groups"]}) == 1, "sums of the partitions")
+    used = set()
+    for claim in predicate["claims"]:
+        for partition in claim["partitions"]:
+            features = tuple(partition["features"])
+            used.add(features)
+            need(features in tuples, "partition of a claim is not in groups")
+            need(partition["groups"] == tuples[features], "tuples of a claim are not those of groups")
+    need(all(len(features) == 1 or features in used for features in tables), "partition of no claim in groups")
+    missing = {
+        features[0]: sum(cell["n"] for cell in table["cells"] if cell["value"] == ["(missing)"])
+        for features, table in tables.items()
+        if len(features) == 1
+    }
+    need(predicate["population"]["unknownCounts"] == missing, "unknownCounts")
+
+
+def check_whole(predicate: Any) -> None:
+    """Section 9.1, remaining bullets."""
+    claims = predicate["claims"]
+    verdicts = {claim["verdict"] for claim in claims} or {"UNDECIDED"}
+    verdict = next(one for one in ("FAIL", "UNDECIDED", "PASS") if one in verdicts)
+    need(predicate["verdict"] == verdict, "verdict")
+    need(len({claim["id"] for claim in claims}) == len(claims), "claim id twice")
+    count = sum(claim["kind"] == "population" for claim in claims)
+    need(predicate["multiplicity"] == count, "multiplicity")
+    need(predicate["population"]["estimand"] == ("superpopulation" if count else "census"), "estimand")
+
+
+def check_consistency(predicate: Any, subject: str) -> None:
+    """Section 9."""
+    budget = Budget()
+    total = check_materials(predicate, subject)
+    check_groups(predicate, total)
+    check_whole(predicate)
+    tables = {tuple(table["features"]): table for table in predicate["groups"]}
+    sizes = {features: [cell["n"] for cell in table["cells"]] for features, table in tables.items()}
+    for claim in predicate["claims"]:
+        check_shape(claim, budget)
+        need(claim["statement"] == statement_text(claim), "statement")
+        groups = [sizes[tuple(partition["features"])] for partition in claim["partitions"]]
+        if claim["form"] == "projection":
+            check_projection(claim, total)
+        elif claim["kind"] == "feasibility":
+            check_feasibility(claim, total, groups, budget)
+        else:
+            check_population(claim, predicate, groups, budget)
+    need(predicate["regulatoryViews"] == regulatory_views(predicate["groups"], total), "regulatoryViews")
+
+
+# ------------------------------------------------------------------------------------------------------- 9.2: rows
+def check_shape(claim: Any, budget: Budget) -> None:
+    """Section 9.2: features, conditions, comparator."""
+    features, column, conditions = claim["sensitiveFeatures"], claim["conditionOn"], claim["conditions"]
+    need(len(set(features)) == len(features), "sensitive feature twice")
+    expected = [features] if claim["intersectional"] else [[feature] for feature in features]
+    need([partition["features"] for partition in claim["partitions"]] == expected, "partitions")
+    metric = claim["metric"]
+    if metric in ("demographic_parity", "equalized_residuals"):
+        need(column is None and conditions == [], "conditions of an unconditional metric")
+    elif metric == "conditional_parity":
+        need(column is not None and len(conditions) > 0, "conditions of conditional_parity")
+        need(len(set(conditions)) == len(conditions), "condition twice")
+    else:
+        labels = ["0", "1"] if metric == "equalized_odds" else ["1"]
+        need(column == "label" and conditions == labels, "conditions on the label")
+    need(claim["comparator"] == (">=" if claim["form"] == "ratio" else "<="), "comparator")
+    need(claim["form"] != "ratio" or metric != "equalized_residuals", "ratio of single groups")
+    budget.spend(len(expected) * max(1, len(conditions)))
+
+
+def claim_cells(claim: Any, count: int) -> list[tuple[int, list[str], str | None]]:
+    """Section 9.2: partition, group and condition of each cell, in order; there must be `count` of them."""
+    conditions = claim["conditions"] or [None]
+    expected = sum(len(partition["groups"]) for partition in claim["partitions"]) * len(conditions)
+    need(count == expected, "number of cells")
+    return [
+        (index, group, condition)
+        for index, partition in enumerate(claim["partitions"])
+        for condition in conditions
+        for group in partition["groups"]
+    ]
+
+
+def claim_rows(claim: Any, found: Sequence[Any]) -> list[tuple[int, ...]]:
+    """Section 9.2: positions of the cells of each row; number and names of the rows must be those found."""
+    size = 1 if claim["metric"] == "equalized_residuals" else 2
+    conditions = claim["conditions"] or [None]
+    expected = sum(math.comb(len(partition["groups"]), size) for partition in claim["partitions"]) * len(conditions)
+    need(len(found) == expected, "number of rows")
+    rows: list[tuple[int, ...]] = []
+    start = 0
+    for partition in claim["partitions"]:
+        names = [group[0] if len(group) == 1 else f"({', '.join(group)})" for group in partition["groups"]]
+        for condition in conditions:
+            head = " × ".join(partition["features"])
+            head += "" if condition is None else f" | {claim['conditionOn']}={condition}"
+            for chosen in itertools.combinations(range(len(names)), size):
+                name = f"{head}: {' - '.join(names[k] for k in chosen)}"
+                need(found[len(rows)]["row"] == name, "name of a row")
+                rows.append(tuple(start + k for k in chosen))
+            start += len(names)
+    return rows
+
+
+def row_value(form: str, means: Sequence[Fraction]) -> Fraction | None:
+    if len(means) == 1:
+        return abs(means[0])
+    if form == "difference":
+        return abs(means[0] - means[1])
+    smaller, larger = sorted(means)
+    return smaller / larger if larger > 0 and smaller >= 0 else None
+
+
+def holds(claim: Any, value: Fraction) -> bool:
+    threshold, tau = decimal(claim["threshold"]), decimal(claim["tau"])
+    return value >= threshold - tau if claim["form"] == "ratio" else value <= threshold + tau
+
+
+# ------------------------------------------------------------------------------------------------ 9.3: feasibility
+@dataclass(frozen=True)
+class Batch:
+    """A listed batch: its cells, the value of each row (None: undecided) and the same with positives/n for means."""
+
+    sizes: list[int]
+    means: list[Fraction | None]
+    values: list[Fraction | None]
+    gaps: list[Fraction]
+
+
+def read_batch(claim: Any, cells: Any, rows: Sequence[tuple[int, ...]]) -> Batch:
+    """Section 9.3: the cells of a listed batch."""
+    least, residuals = max(1, claim["minGroupSize"]), claim["metric"] == "equalized_residuals"
+    means: list[Fraction | None] = []
+    for cell, place in zip(cells, claim_cells(claim, len(cells)), strict=True):
+        need((cell["partition"], cell["group"], cell["condition"]) == place, "place of a cell")
+        need(("labelSum" in cell) == residuals, "labelSum")
+        n, positives, total = cell["n"], cell["positives"], rational(cell["sum"])
+        labels = rational(cell.get("labelSum", "0"))
+        need(positives <= n, "more positives than people")
+        need(n > 0 or total == labels == 0, "sum of nobody")
+        need(claim["map"] != "decisions" or total == positives, "sum of decisions is not the positives")
+        means.append((total - labels) / n if n else None)
+    values: list[Fraction | None] = []
+    gaps = []
+    for chosen in rows:
+        known = [mean for k in chosen if (mean := means[k]) is not None and cells[k]["n"] >= least]
+        values.append(row_value(claim["form"], known) if len(known) == len(chosen) else None)
+        if values[-1] is not None and len(chosen) == 2:
+            a, b = (Fraction(cells[k]["positives"], cells[k]["n"]) for k in chosen)
+            gaps.append(abs(a - b))
+    return Batch([cell["n"] for cell in cells], means, values, gaps)
+
+
+def check_batch_row(claim: Any, row: Any, k: int, chosen: Sequence[int], batches: dict[str, Batch]) -> Fraction | None:
+    """Section 9.3: one row of the witness; its worst value, None if nothing was counted."""
+    least, total = max(1, claim["minGroupSize"]), claim["witness"]["batches"]["total"]
+    counted, undecided, failed = row["counted"], row["undecided"], row["failed"]
+    values = {name: batch.values[k] for name, batch in batches.items()}
+    sizes = [min(batch.sizes[j] for j in chosen) for batch in batches.values()]
+    small = row["smallestGroup"] < least
+    need(counted + undecided == total and failed <= counted, "counts of a row")
+    need(min(sizes, default=row["smallestGroup"]) >= row["smallestGroup"], "smallestGroup")
+    if claim["form"] == "ratio":
+        need(undecided > 0 or not (small or None in values.values()), "undecided")
+    else:
+        need((undecided > 0) == small, "undecided")
+    if total == 1:
+        value = next(iter(values.values()))
+        fails = value is not None and not holds(claim, value)
+        found = (counted, undecided, failed, row["smallestGroup"])
+        need(found == (int(value is not None), int(value is None), int(fails), sizes[0]), "row of a single batch")
+    if GENERAL_CLAUSE:
+        check_general_row(claim, row, list(values.values()), sizes)
+    if counted == 0:
+        need(row["worstBatch"] is None, "worstBatch of nothing")
+        return None
+    worst = values.get(row["worstBatch"])
+    if worst is None:
+        raise Fault("worstBatch is not listed or does not decide the row")
+    need((failed > 0) == (not holds(claim, worst)), "failed")
+    before = True  # in order of appearance, the worst batch is the first of equals
+    for name, value in values.items():
+        before = before and name != row["worstBatch"]
+        if value is not None:
+            need(value >= worst if claim["form"] == "ratio" else value <= worst, "a listed batch is worse")
+            need(not before or value != worst, "worstBatch is not the first of equals")
+    return worst
+
+
+def check_general_row(claim: Any, row: Any, values: Sequence[Fraction | None], sizes: Sequence[int]) -> None:
+    """Section 9, first sentence: the listed batches are among those that the row counts."""
+    decided = [value for value in values if value is not None]
+    failed = sum(not holds(claim, value) for value in decided)
+    need(len(decided) <= row["counted"] and failed <= row["failed"], "more in the listed batches than counted")
+    need(len(values) - len(decided) <= row["undecided"], "more undecided in the listed batches than counted")
+    if len(values) == claim["witness"]["batches"]["total"]:
+        need((failed, min(sizes)) == (row["failed"], row["smallestGroup"]), "counts where every batch is listed")
+
+
+def check_general_claim(claim: Any, total: int, groups: Sequence[Sequence[int]], lists: Sequence[Any]) -> None:
+    """Section 9, first sentence: no more people in the cells than in `groups`; the range of the predictions."""
+    bounds = claim["witness"].get("bounds")
+    low, high = (rational(bounds["minimum"]), rational(bounds["maximum"])) if bounds else (Fraction(0), Fraction(0))
+    need(bounds is None or (low <= high and max(bounds["below"], bounds["above"]) <= total), "bounds")
+    people: dict[tuple[int, tuple[str, ...]], int] = {}
+    for cell in itertools.chain.from_iterable(lists):
+        place = (cell["partition"], tuple(cell["group"]))
+        people[place] = people.get(place, 0) + cell["n"]
+        if bounds is not None:
+            need(low * cell["n"] <= rational(cell["sum"]) <= high * cell["n"], "mean outside the range")
+    for index, partition in enumerate(claim["partitions"]):
+        for group, n in zip(partition["groups"], groups[index], strict=True):
+            need(people.get((index, tuple(group)), 0) <= n, "more people in the cells than in groups")
+
+
+def check_bounds(claim: Any) -> bool:
+    """Section 9.3: witness.bounds; True if violated."""
+    bounds, tau = claim["witness"]["bounds"], decimal(claim["tau"])
+    if bounds is None:
+        return False
+    need(claim["map"] == "served", "bounds without served predictions")
+    need((bounds["below"] > 0) == (rational(bounds["minimum"]) < decimal(bounds["lower"]) - tau), "below")
+    need((bounds["above"] > 0) == (rational(bounds["maximum"]) > decimal(bounds["upper"]) + tau), "above")
+    return bool(bounds["below"] + bounds["above"] > 0)
+
+
+def check_decision_gap(claim: Any, counted: bool, batches: Sequence[Batch]) -> None:
+    """Section 9.3: decisionGap."""
+    gap, total = claim["decisionGap"], claim["witness"]["batches"]["total"]
+    asked = claim["form"] == "difference" and claim["map"] != "decisions" and claim["metric"] != "equalized_residuals"
+    need((gap is not None) == (asked and counted), "decisionGap")
+    listed = [value for batch in batches for value in batch.gaps]
+    if gap is not None and listed:
+        if total == 1 or (GENERAL_CLAUSE and total == len(batches)):
+            need(gap == up(max(listed)), "decisionGap")
+        need(not GENERAL_CLAUSE or decimal(gap) >= max(listed), "decisionGap")
+
+
+def check_feasibility(claim: Any, total: int, groups: Sequence[Sequence[int]], budget: Budget) -> None:
+    """Section 9.3."""
+    witness, ratio = claim["witness"], claim["form"] == "ratio"
+    listed, count = witness["batches"]["listed"], witness["batches"]["total"]
+    rows = claim_rows(claim, witness["rows"])
+    digits = max((len(cell["sum"]) for batch in listed for cell in batch["cells"]), default=0)
+    budget.spend(len(rows) * len(listed) * (10 + digits // 10))
+    batches = {batch["batch"]: read_batch(claim, batch["cells"], rows) for batch in listed}
+    need(len(batches) == len(listed) <= count, "listed batches")
+    if count == 1:
+        need(len(listed) == 1, "the only batch is not listed")
+        people = [0] * len(claim["partitions"])
+        for cell in listed[0]["cells"]:
+            people[cell["partition"]] += cell["n"]
+        need(claim["conditionOn"] is not None or set(people) == {total}, "the n of a partition do not add up")
+    else:
+        need(set(batches) <= {row["worstBatch"] for row in witness["rows"]}, "a listed batch is no row's worst")
+    if GENERAL_CLAUSE:
+        need(count <= total, "more batches than people")
+        check_general_claim(claim, total, groups, [batch["cells"] for batch in listed])
+    worst = []
+    for k, (row, chosen) in enumerate(zip(witness["rows"], rows, strict=True)):
+        worst.append(check_batch_row(claim, row, k, chosen, batches))
+    failed = check_bounds(claim) or any(row["failed"] for row in witness["rows"])
+    open_rows = any(row["undecided"] or not row["counted"] for row in witness["rows"])
+    need(claim["verdict"] == ("FAIL" if failed else "UNDECIDED" if open_rows else "PASS"), "verdict of a claim")
+    known = [value for value in worst if value is not None]
+    value = (min(known) if ratio else max(known)) if known else None
+    ends = (None, None) if value is None else (down(value), up(value))
+    need((claim["lower"], claim["upper"]) == ends, "lower, upper")
+    need(claim["estimate"] == ends[0 if ratio else 1], "estimate")
+    need(claim["sampleSize"] == total, "sampleSize")
+    check_decision_gap(claim, bool(known), list(batches.values()))
+
+
+# ------------------------------------------------------------------------------------------------- 9.4: projection
+def check_projection(claim: Any, total: int) -> None:
+    """Section 9.4."""
+    witness, worst = claim["witness"], claim["witness"]["worst"]
+    need(witness["counted"] + witness["undecided"] == witness["batches"], "counts of a projection")
+    need((worst is None) == (witness["counted"] == 0), "worst batch of a projection")
+    expected: tuple[str | None, ...] = (None, None, None)
+    passes = False
+    if worst is not None:
+        threshold, square = decimal(claim["threshold"]), 2 * decimal(worst["gap"]) / worst["n"]
+        need(square >= 0 and threshold >= 0, "negative distance")
+        need(not GENERAL_CLAUSE or max(worst["n"], witness["batches"]) <= total, "more than all people")
+        scaled = math.ceil(square * 10**24)
+        root = _plain(math.isqrt(scaled - 1) + 1 if scaled else 0)
+        expected, passes = (root, "0", root), witness["undecided"] == 0 and square <= threshold**2
+    need((claim["estimate"], claim["lower"], claim["upper"]) == expected, "estimate of a projection")
+    need(claim["verdict"] == ("PASS" if passes else "UNDECIDED"), "verdict of a projection")
+    fixed = (claim["tau"], claim["minGroupSize"], claim["sampleSize"], claim["decisionGap"])
+    need(fixed == ("0", 1, total, None), "fixed members of a projection")
+
+
+# ------------------------------------------------------------------------------------------------- 9.5: population
+LOG = Context(prec=100)  # ln is correctly rounded in decimal; logarithms here stay below 10**19 in size
+MARGIN = Decimal("1e-50")  # above the sum of all rounding and truncation errors below, by more than 10**15
+PI = Decimal(
+    "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214808651"
+)
+BERNOULLI = (  # B_2, B_4, … B_24; the Stirling remainder is below the first omitted term, 1e-70 for m >= 1000
+    (1, 6), (-1, 30), (1, 42), (-1, 30), (5, 66), (-691, 2730), (7, 6), (-3617, 510), (43867, 798), (-174611, 330),
+    (854513, 138), (-236364091, 2730),
+)  # fmt: skip
+
+
+def _ln(value: int | Fraction) -> Decimal:
+    top, bottom = value.as_integer_ratio()
+    return LOG.subtract(LOG.ln(Decimal(top)), LOG.ln(Decimal(bottom)))
+
+
+@lru_cache(maxsize=4096)
+def _ln_factorial(m: int) -> Decimal:
+    if m < 1000:
+        return _ln(math.factorial(m))
+    big, total = Decimal(m), LOG.divide(LOG.ln(LOG.multiply(Decimal(2), PI)), Decimal(2))
+    total = LOG.add(total, LOG.subtract(LOG.multiply(LOG.add(big, Decimal("0.5")), LOG.ln(big)), big))
+    for k, (top, bottom) in enumerate(BERNOULLI, start=1):
+        total = LOG.add(total, LOG.divide(Decimal(top), Decimal(bottom * 2 * k * (2 * k - 1) * m ** (2 * k - 1))))
+    return total
+
+
+def _ln_power(n: int, s: int, p: Fraction) -> Decimal:
+    """ln of p^s (1-p)^(n-s)."""
+    return LOG.add(LOG.multiply(Decimal(s), _ln(p)), LOG.multiply(Decimal(n - s), _ln(1 - p)))
+
+
+def _terms(n: int) -> int:
+    return min(MAX_TERMS, 8 * math.isqrt(n) + 1000)
+
+
+def _large_tail(n: int, s: int, p: Fraction, t: Fraction) -> bool:
+    """True only if P(Bin(n, p) >= s) <= t for sure."""
+    if s <= n * p:
+        return False  # the tail is at least 1/2 (a median is at least floor(np)), and t < 1/2
+    one = 1 << 256  # terms relative to that of s, each rounded down: term k is at most k units too small
+    a, b = p.numerator, p.denominator - p.numerator
+    term, total, k, steps = one, one, s, 0
+    while k < n and term >> 80 and steps < _terms(n):
+        term = term * ((n - k) * a) // ((k + 1) * b)
+        total, k, steps = total + term, k + 1, steps + 1
+    ratio = Fraction((n - k) * a, (k + 1) * b)  # of the next term to this one; decreasing in k, below 1 as k > np
+    most = total + steps * (steps + 1) // 2 + math.ceil((term + steps) * ratio / (1 - ratio))
+    first = LOG.subtract(_ln_factorial(n), LOG.add(_ln_factorial(s), _ln_factorial(n - s)))
+    log = LOG.add(LOG.add(first, _ln_power(n, s, p)), _ln(Fraction(most, one)))
+    return bool(LOG.add(log, MARGIN) <= _ln(t))
+
+
+def _exact_tail(n: int, s: int, p: Fraction, t: Fraction) -> bool:
+    """P(Bin(n, p) >= s) <= t for s >= 1, all terms over the common denominator d^n."""
+    a, b, d = p.numerator, p.denominator - p.numerator, p.denominator
+    below = 2 * s <= n  # sum the shorter side
+    if not below:  # mirror: P(Bin(n, p) >= s) = P(Bin(n, 1-p) <= n-s)
+        s, a, b = n - s + 1, b, a
+    term = total = 1  # C(n, k) a^k, and the sum of the terms up to k over b^(n-k)
+    for k in range(1, s):
+        term = term * ((n - k + 1) * a) // k
+        total = total * b + term
+    total, whole = total * b ** (n - s + 1), d**n
+    return bool((whole - total if below else total) * t.denominator <= t.numerator * whole)
+
+
+@lru_cache(maxsize=16384)
+def tail_small(n: int, s: int, p: Fraction, t: Fraction) -> bool:
+    """Section 9.5, clopper_pearson: P(Bin(n, p) >= s) <= t."""
+    if p <= 0 or p >= 1 or s <= 0:
+        return False  # p = 1 or s = 0: the tail is 1 (p = 0 is never asked with s > 0)
+    return _exact_tail(n, s, p, t) if n <= EXACT_N else _large_tail(n, s, p, t)
+
+
+@lru_cache(maxsize=16384)
+def mixture_large(n: int, s: int, p: Fraction, t: Fraction) -> bool:
+    """Section 9.5, beta_mixture; (2S)! (2F)! / (4^n S! F! n!) = C(2S, S) C(2F, F) / (4^n C(n, S))."""
+    if p <= 0 or p >= 1:
+        return False  # the right side is 1/(2t) > 1, or the sum cannot be S
+    f, a, b, d = n - s, p.numerator, p.denominator - p.numerator, p.denominator
+    if n <= EXACT_N:
+        left = math.comb(2 * s, s) * math.comb(2 * f, f) * 2 * t.numerator * d**n
+        return bool(left >= math.comb(n, s) * 4**n * t.denominator * a**s * b**f)
+    log = LOG.subtract(LOG.add(_ln_factorial(2 * s), _ln_factorial(2 * f)), LOG.multiply(Decimal(n), _ln(4)))
+    for part in (_ln_factorial(s), _ln_factorial(f), _ln_factorial(n)):
+        log = LOG.subtract(log, part)
+    return bool(LOG.subtract(log, MARGIN) >= LOG.subtract(_ln_power(n, s, p), _ln(2 * t)))
+
+
+def check_pair(claim: Any, cell: Any, name: str, t: Fraction) -> Pair | None:
+    """Section 9.5: `interval` or `oneSided` of a cell."""
+    if cell[name] is None:
+        return None
+    need(all(len(text.partition(".")[2]) <= 9 for text in cell[name]), "places of a bound")
+    low, high = (decimal(text) for text in cell[name])
+    n, total = cell["n"], rational(cell["sum"])
+    least = -1 if claim["metric"] == "equalized_residuals" else 0
+    need(least <= low <= total / n <= high <= 1, "order of the bounds")
+    if claim["method"] != "empirical_bernstein":
+        s = total.numerator
+        if claim["method"] == "clopper_pearson":
+            need(low == 0 or tail_small(n, s, low, t), "lower bound too high")
+            need(high == 1 or tail_small(n, n - s, 1 - high, t), "upper bound too low")
+        else:
+            need(low == 0 or mixture_large(n, s, low, t), "lower bound too high")
+            need(high == 1 or mixture_large(n, s, high, t), "upper bound too low")
+    return low, high
+
+
+def row_ends(form: str, pairs: Sequence[Pair | None]) -> Ends | None:
+    """Section 9.5: low and high of a row; None if undecided."""
+    known = [pair for pair in pairs if pair is not None]
+    if len(known) < len(pairs):
+        return None
+    low_a, high_a = known[0]
+    if len(known) == 1:
+        return max(Fraction(0), low_a, -high_a), max(high_a, -low_a)
+    low_b, high_b = known[1]
+    if form == "difference":
+        return max(Fraction(0), low_a - high_b, low_b - high_a), max(high_a - low_b, high_b - low_a)
+    if high_a == 0 or high_b == 0:
+        return None
+    quotients = [top / bottom for top, bottom in ((high_a, low_b), (high_b, low_a)) if bottom]
+    return min(low_a / high_b, low_b / high_a), min(quotients, default=None)
+
+
+def population_cells(claim: Any, predicate: Any, budget: Budget) -> tuple[list[Pair | None], list[Pair | None]]:
+    """Section 9.5: the cells; their intervals and their one-sided bounds."""
+    cells, system = claim["witness"]["cells"], predicate["system"]
+    alpha = (1 - decimal(claim["confidence"])) / predicate["multiplicity"]
+    need(0 < decimal(claim["confidence"]) < 1, "confidence")
+    decisions = claim["map"] == "decisions"
+    need(decisions == (claim["method"] in ("clopper_pearson", "beta_mixture")), "method does not fit the map")
+    need(not decisions or claim["metric"] != "equalized_residuals", "residuals of decisions")
+    inner, outer = [], []
+    for cell, place in zip(cells, claim_cells(claim, len(cells)), strict=True):
+        need((cell["partition"], cell["group"], cell["condition"]) == place, "place of a cell")
+        n, total = cell["n"], rational(cell["sum"])
+        need(n > 0 or total == 0, "sum of nobody")
+        need(not decisions or (total.denominator == 1 and 0 <= total <= n), "number of successes")
+        known = n >= max(1, claim["minGroupSize"]) and system["frozen"] and system["heldOut"]
+        need((cell["interval"] is not None) == (cell["oneSided"] is not None) == known, "interval or null")
+        if known and decisions:
+            budget.spend(4 * (n * n // 1000 + 100 if n <= EXACT_N else _terms(n)))
+        inner.append(check_pair(claim, cell, "interval", alpha / (2 * len(cells))))
+        outer.append(check_pair(claim, cell, "oneSided", alpha / 2))
+    return inner, outer
+
+
+def population_verdicts(claim: Any, inner: Sequence[Ends | None], passes: bool) -> tuple[list[str], str]:
+    """Section 9.5: verdict of each row and of the claim."""
+    if passes:
+        return ["PASS"] * len(inner), "PASS"
+    ratio, verdicts = claim["form"] == "ratio", []
+    for ends in inner:
+        if ends is None:
+            verdicts.append("UNDECIDED")
+            continue
+        good, bad = (ends[1], ends[0]) if ratio else (ends[0], ends[1])
+        fails = good is not None and not holds(claim, good)
+        verdicts.append("FAIL" if fails else "PASS" if bad is not None and holds(claim, bad) else "UNDECIDED")
+    return verdicts, "FAIL" if "FAIL" in verdicts else "UNDECIDED"
+
+
+def check_population(claim: Any, predicate: Any, groups: Sequence[Sequence[int]], budget: Budget) -> None:
+    """Section 9.5."""
+    witness, form = claim["witness"], claim["form"]
+    rows = claim_rows(claim, witness["rows"])
+    digits = max(len(cell["sum"]) for cell in witness["cells"])
+    budget.spend(len(rows) * (20 + digits // 10))
+    pairs, one_sided = population_cells(claim, predicate, budget)
+    if GENERAL_CLAUSE:
+        check_general_claim(claim, 0, groups, [witness["cells"]])
+    inner = [row_ends(form, [pairs[k] for k in chosen]) for chosen in rows]
+    outer = [row_ends(form, [one_sided[k] for k in chosen]) for chosen in rows]
+    ratio = form == "ratio"
+    worst = min if ratio else max
+    bounds = [ends[0] if ratio else ends[1] for ends in outer if ends is not None]
+    known = [bound for bound in bounds if bound is not None]
+    bound = worst(known) if known else None
+    decided = None not in inner and None not in outer
+    passes = decided and bound is not None and holds(claim, bound)
+    verdicts, verdict = population_verdicts(claim, inner, passes)
+    for row, ends, expected in zip(witness["rows"], inner, verdicts, strict=True):
+        low = None if ends is None else down(ends[0])
+        high = None if ends is None or ends[1] is None else up(ends[1])
+        need((row["low"], row["high"], row["verdict"]) == (low, high, expected), "row")
+    need(claim["verdict"] == verdict, "verdict of a claim")
+    means = [rational(cell["sum"]) / max(1, cell["n"]) for cell in witness["cells"]]
+    values = [row_value(form, [means[k] for k in chosen]) for chosen, ends in zip(rows, inner, strict=True) if ends]
+    points = [value for value in values if value is not None]
+    lows = [ends[0] for ends in inner if ends]
+    highs = [ends[1] for ends in inner if ends and ends[1] is not None]
+    near = down if ratio else up
+    need(claim["estimate"] == (near(worst(points)) if points else None), "estimate")
+    need(claim["lower"] == (down(worst(lows)) if lows else None), "lower")
+    need(claim["upper"] == (up(worst(highs)) if highs else None), "upper")
+    need(claim["bound"] == (near(bound) if bound is not None else None), "bound")
+    need(claim["neededSampleSize"] is None or verdict == "UNDECIDED", "neededSampleSize")
+    first = sum(cell["n"] for cell in witness["cells"] if cell["partition"] == 0)
+    need(claim["sampleSize"] == first, "sampleSize")
+    need(claim["decisionGap"] is None, "decisionGap of a population claim")
+
+
+# -------------------------------------------------------------------------------------------------- 9.6, 9.7: derived
+def regulatory_view(table: Any, total: int, four_fifths: bool) -> dict[str, Any]:
+    """Section 9.6, one view."""
+    rates = [Fraction(cell["positives"], cell["n"]) if cell["n"] else None for cell in table["cells"]]
+    small = [not four_fifths and 50 * cell["n"] < total for cell in table["cells"]]
+    largest = max((rate for rate, out in zip(rates, small, strict=True) if rate is not None and not out), default=0)
+    rows, excluded = [], 0
+    for cell, rate, out in zip(table["cells"], rates, small, strict=True):
+        ratio = None
+        if rate is None:
+            flag = "no data"
+        elif out:
+            flag = "under 2%"
+        elif largest == 0:
+            flag = "no selection"
+        else:
+            ratio = rate / largest
+            flag = "below 4/5" if four_fifths and 5 * ratio < 4 else "none"
+        excluded += cell["n"] if flag == "under 2%" or "(missing)" in cell["value"] else 0
+        shown = [None if number is None else down(number) for number in (rate, ratio)]
+        row = {"group": cell["value"], "n": cell["n"], "rate": shown[0], "impactRatio": shown[1], "flag": flag}
+        rows.append(row)
+    name = "ugesp-four-fifths/1978" if four_fifths else "nyc-ll144-selection-rate/2023"
+    return {"id": name, "features": table["features"], "rows": rows, "excluded": excluded}
+
+
+def regulatory_views(tables: Sequence[Any], total: int) -> list[dict[str, Any]]:
+    """Section 9.6."""
+    return [regulatory_view(table, total, four_fifths) for table in tables for four_fifths in (True, False)]
+
+
+def statement_text(claim: Any) -> str:
+    """Section 9.7."""
+    decision = f"decision (score > {claim['decisionThreshold']})"
+    mean = {"served": "prediction", "scores": "score", "decisions": decision}[claim["map"]]
+    if claim["form"] == "projection":
+        layer = claim["witness"]["layer"]
+        quantity = (
+            "the root mean square distance between served predictions and the exact projection of the scores onto "
+            f"{claim['metric']} at most {layer['epsilon']} in [{layer['lower']}, {layer['upper']}]"
+        )
+    elif claim["metric"] == "equalized_residuals":
+        quantity = f"the largest absolute mean of (label - {mean}) of a group"
+    elif claim["form"] == "difference":
+        quantity = f"the largest difference between two groups' mean {mean}"
+    else:
+        quantity = f"the smallest ratio between two groups' mean {mean}"
+    groups = " and ".join(" × ".join(partition["features"]) for partition in claim["partitions"])
+    within = "" if claim["conditionOn"] is None else f", within each {claim['conditionOn']}"
+    batch = claim["scope"] == "batch"
+    scope = "in every batch" if batch else f"in the population with confidence {claim['confidence']}"
+    comparison = f"{'at most' if claim['comparator'] == '<=' else 'at least'} {claim['threshold']}"
+    tolerance = "" if claim["tau"] == "0" else f" (solver tolerance {claim['tau']})"
+    return f"{quantity} over {groups}{within}, {scope}, is {comparison}{tolerance}"
+
+
+# ----------------------------------------------------------------------------------------------------------- interface
+def verify(
+    certificate: bytes,
+    public_keys: list[bytes],
+    now: str,
+    *,
+    revocations: bytes | None = None,
+    subject: str | None = None,
+    model_sha256: str | None = None,
+    registrar_keys: list[bytes] | None = None,
+) -> str:
+    """The verdict of a trusted certificate; raises Rejected for any other file."""
+    with at("bundle"):
+        envelope = open_bundle(strict_json(certificate))
+    with at("signature"):
+        check_signature(envelope, public_keys)
+    with at("payload"):
+        statement = open_payload(envelope.payload)
+    with at("statement"):
+        name, found, predicate = open_statement(statement, CERTIFICATE_TYPE)
+    with at("schema"):
+        need(conforms(predicate, load_schema()), "the predicate does not match the schema")
+    with at("time"):
+        check_time(predicate, now)
+    with at("revoked"):
+        if revocations is not None:
+            check_revocations(revocations, public_keys, predicate["serial"])
+    with at("subject"):
+        check_subject(name, found, predicate["system"], subject, model_sha256)
+    with at("inconsistent"):
+        check_consistency(predicate, found)
+    with at("registration"):
+        check_registration(predicate, registrar_keys or public_keys)
+    return str(predicate["verdict"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("certificate", type=Path)
+    parser.add_argument("--public-key", type=Path, nargs="+", action="extend", required=True)
+    parser.add_argument("--now", required=True)
+    parser.add_argument("--revoked", type=Path)
+    parser.add_argument("--subject")
+    options = parser.parse_args(arguments)
+    revocations = None if options.revoked is None else options.revoked.read_bytes()
+    keys = [path.read_bytes() for path in options.public_key]
+    try:
+        verdict = verify(
+            options.certificate.read_bytes(), keys, options.now, revocations=revocations, subject=options.subject
+        )
+    except Rejected as rejected:
+        print(f"{rejected.step}: {rejected}")
+        return 4
+    print(verdict)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
