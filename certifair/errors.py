@@ -30,7 +30,7 @@ class PolicyError(InputError):
 
 
 class UntrustedError(CertifairError):
-    """A certificate, registration or bundle that must not be believed. `step` names the verification step that refused."""
+    """A certificate, registration or bundle that must not be believed. `step` names the step that refused."""
 
     exit_code = 4
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from certifair import checks
 from certifair.checks.base import PLACES, Check, Context, Judgement, figures, require
 from certifair.errors import PolicyError
-from certifair.exact.decimals import round_up
+from certifair.exact.decimals import parse_decimal, round_up
 from certifair.spec.terms import Terms, statement
 from certifair.spec.verdict import Verdict
 
@@ -34,7 +34,7 @@ def judge_claim(claim: Json, context: Context, terms: Terms | None = None) -> Ju
 
 
 def rederive(claim: Json, context: Context) -> Json:
-    """The claim that follows from its own terms and witness. Raises InconsistentError if the witness contradicts itself.
+    """The claim that follows from its own terms and witness; InconsistentError if the witness contradicts itself.
 
     Prose, the advice on the sample size, and the decision gap of several batches are taken as they stand.
     """
@@ -43,12 +43,23 @@ def rederive(claim: Json, context: Context) -> Json:
     check.consistent(terms, claim["witness"], context)
     extra = {key: claim[key] for key in ("decisionGap", "neededSampleSize", "reason", "assumptions")}
     derived = assemble(check, terms, claim["witness"], extra, context)
+    if check.gap_needs_evidence(terms, claim["witness"]):
+        _check_gap(claim, check.judge(terms, claim["witness"], context))
     advised = claim["neededSampleSize"] is not None
     require(not advised or derived["verdict"] == Verdict.UNDECIDED.value, "a sample size is advised without need")
     return derived
 
 
+def _check_gap(claim: Json, judgement: Judgement) -> None:
+    """The decision gap of several batches: there if anything was counted, and not below what is listed."""
+    gap = claim["decisionGap"]
+    require((gap is None) == (claim["estimate"] is None), "the decision gap is there without rows, or missing")
+    listed = judgement.decision_gap
+    require(gap is None or listed is None or parse_decimal(gap) >= listed, "the decision gap is too small")
+
+
 def check_of(terms: Terms) -> Check:
+    """The check that answers a claim which matches the schema."""
     check = checks.get(terms.kind, terms.form)
     assert check is not None, "the schema admits only kinds that have a check"
     return check

@@ -33,6 +33,7 @@ def check_consistency(predicate: Json, subject_sha256: str) -> None:
     context = context_of(predicate["system"], n, populations)
     for claim in claims:
         _check_claim(claim, context, partitions)
+        _check_people(claim, predicate)
     _check_partitions_used(predicate, partitions)
     verdict = Verdict.all(Verdict(claim["verdict"]) for claim in claims)
     require(predicate["verdict"] == verdict.value, "the verdict contradicts the claims")
@@ -102,7 +103,8 @@ def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
     for partition in terms.partitions:
         require(partition in partitions, f"{where}: groups that the certificate does not list")
     values = {p.features[0]: tuple(g[0] for g in p.groups) for p in partitions if len(p.features) == 1}
-    require(set(terms.sensitive_features) <= set(values), f"{where}: unknown features")
+    features = set(terms.sensitive_features)
+    require(features <= set(values) and len(features) == len(terms.sensitive_features), f"{where}: wrong features")
     expected = partitions_of(terms.sensitive_features, values, intersectional=terms.intersectional)
     require(terms.partitions == expected, f"{where}: partitions are not those of its features")
     if metric.label_conditions:
@@ -114,6 +116,26 @@ def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
     require(terms.form != "ratio" or metric.has_ratio, f"{where}: a ratio of residuals")
     require(terms.threshold >= 0 and terms.tau >= 0, f"{where}: a negative threshold")
     _check_population_terms(terms, where)
+
+
+def _check_people(claim: Json, predicate: Json) -> None:
+    """The groups of a claim have no more people than `groups` says; the same figures where both count everybody."""
+    witness, where = claim["witness"], f"claim {claim['id']!r}"
+    if claim["form"] == "projection":
+        return
+    listed = [witness["cells"]] if claim["kind"] == "population" else [b["cells"] for b in witness["batches"]["listed"]]
+    whole = claim["conditionOn"] is None and (claim["kind"] == "population" or witness["batches"]["total"] == 1)
+    tables = {tuple(table["features"]): table["cells"] for table in predicate["groups"]}
+    served = whole and claim["map"] == "served"
+    same_threshold = claim["decisionThreshold"] == predicate["system"]["threshold"]
+    for p, partition in enumerate(claim["partitions"]):
+        for group in tables[tuple(partition["features"])]:
+            cells = [c for cells in listed for c in cells if c["partition"] == p and c["group"] == group["value"]]
+            people = sum(cell["n"] for cell in cells)
+            require(people == group["n"] if whole else people <= group["n"], f"{where}: other people than the groups'")
+            require(not served or cells[0]["sum"] == group["sum"], f"{where}: another sum than the group's")
+            agrees = not (served and same_threshold) or cells[0]["positives"] == group["positives"]
+            require(agrees, f"{where}: other positives than the group's")
 
 
 def _check_population_terms(terms: Terms, where: str) -> None:

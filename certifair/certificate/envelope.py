@@ -95,7 +95,7 @@ def _bundle_members(bundle: Any, what: str) -> Json:
             and all(isinstance(value, str) for value in members.values())
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        sound = False
+        sound, members = False, {}
     if not sound:
         raise UntrustedError("bundle", "is not a Sigstore bundle v0.3 with one DSSE signature", where=what)
     return members
@@ -154,7 +154,7 @@ def _statement(value: Any, predicate_type: str, key: PinnedKey, what: str) -> St
             and _SHA256.fullmatch(digest) is not None
         )
     except (KeyError, TypeError, ValueError):
-        sound = False
+        sound, name, digest = False, "", ""
     if not sound:
         raise UntrustedError("statement", "is not an in-toto statement about one subject", where=what)
     if value["predicateType"] != predicate_type:

@@ -62,6 +62,7 @@ def load_public_key(path: Path) -> PinnedKey:
 
 
 def parse_public_key(content: bytes, where: str) -> PinnedKey:
+    """A PEM public key. Raises InputError."""
     try:
         return pin(load_pem_public_key(content), where)
     except (ValueError, UnsupportedAlgorithm):

@@ -57,7 +57,7 @@ def revoked_serials(content: bytes, keys: Sequence[PinnedKey], what: str) -> lis
         for time in [predicate["issuedAt"], *(entry["revokedAt"] for entry in entries)]:
             parse_time(time)
     except (KeyError, TypeError, ValueError):
-        sound = False
+        sound, entries = False, []
     if not sound:
         raise UntrustedError("revoked", "is not a revocation list", where=what)
     return list(entries)

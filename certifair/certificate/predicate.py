@@ -104,10 +104,12 @@ def all_terms(evidence: Evidence) -> list[Terms]:
 
 
 def context_of(system: Mapping[str, Any], n: int, multiplicity: int) -> Context:
+    """What claims need to know of their certificate."""
     return Context(n=n, multiplicity=multiplicity, frozen_holdout=system["frozen"] and system["heldOut"])
 
 
 def digest_of(materials: list[Json], role: str) -> str:
+    """The SHA-256 of the material of that role."""
     return next(str(item["sha256"]) for item in materials if item["role"] == role)
 
 

@@ -28,9 +28,7 @@ from certifair.evidence.files import read_regular, write_atomic
 Json = dict[str, Any]
 
 
-def sign_statement(
-    signer: CryptoSigner, predicate_type: str, subject: tuple[str, str], predicate: Json
-) -> bytes:
+def sign_statement(signer: CryptoSigner, predicate_type: str, subject: tuple[str, str], predicate: Json) -> bytes:
     """A certificate's bytes: an in-toto statement about subject (name, sha256), signed. Only the signature varies."""
     name, digest = subject
     payload = canonical(

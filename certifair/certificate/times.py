@@ -19,6 +19,7 @@ def parse_time(text: object) -> datetime:
 
 
 def format_time(time: datetime) -> str:
+    """Inverse of `parse_time`."""
     return time.astimezone(UTC).strftime(FORMAT)
 
 

@@ -1,4 +1,4 @@
-"""Verification in numbered steps, those of certificates/README.md. Trusts the pinned keys, the given clock, and nothing else.
+"""Verification in the numbered steps of certificates/README.md. Trusts the pinned keys, the given clock, nothing else.
 
 Without evidence: the certificate is authentic, current and free of contradictions (steps 1 to 10). With it: every
 claim was computed again from the files and came out the same (step 11).

@@ -32,7 +32,8 @@ def measure(terms: Terms, evidence: Evidence) -> Json:
         advice = "a projection claim needs [layer] metric and epsilon, and [predictions] score"
         raise InputError(f"claim {terms.id!r} speaks of a layer that the bundle does not describe", advice=advice)
     gaps = _Gaps(terms, evidence, layer)
-    worst, counted = None, 0
+    worst: Json | None = None
+    counted = 0
     order = np.argsort(evidence.batch, kind="stable")
     starts = np.searchsorted(evidence.batch[order], np.arange(len(evidence.batch_names) + 1))
     for batch, name in enumerate(evidence.batch_names):
@@ -59,7 +60,8 @@ class _Gaps:
     """Duality gaps batch by batch, the cells tallied once."""
 
     def __init__(self, terms: Terms, evidence: Evidence, layer: LayerSpec) -> None:
-        assert layer.epsilon is not None and evidence.scores is not None
+        assert layer.epsilon is not None
+        assert evidence.scores is not None
         self.terms, self.epsilon, self.layer = terms, layer.epsilon, layer
         self.served, self.scores = evidence.predictions, evidence.scores
         self.tally = Tally(terms, evidence)

@@ -17,7 +17,6 @@ from scipy.special import betaincinv
 from certifair.checks._tally import cell_codes, mapped
 from certifair.checks.base import Context, Json, Judgement, cell_json
 from certifair.checks.population import mean_range, tails
-from certifair.errors import InputError
 from certifair.evidence.bundle import Evidence
 from certifair.exact.decimals import format_rational, parse_rational, round_down, round_up
 from certifair.exact.sums import exact_counts, exact_sums
@@ -157,7 +156,7 @@ def needed(terms: Terms, cells: Sequence[Json], context: Context, judgement: Jud
         return None
     if any(entry["interval"] is None for entry in cells) and not context.frozen_holdout:
         return None
-    people = sum(entry["n"] for entry in cells if entry["partition"] == 0)
+    people: int = sum(entry["n"] for entry in cells if entry["partition"] == 0)
     smallest = min(entry["n"] for entry in cells)
     start = max(1.0, terms.least / smallest)
 
@@ -173,7 +172,7 @@ def needed(terms: Terms, cells: Sequence[Json], context: Context, judgement: Jud
     for _ in range(30):
         middle = math.sqrt(low * high)
         low, high = (low, middle) if decides(middle) and middle >= start else (middle, high)
-    return max(people + 1, math.ceil(people * high))
+    return int(max(people + 1, math.ceil(people * high)))
 
 
 def _decides(terms: Terms, cells: Sequence[Json], context: Context, scale: float, *, passing: bool) -> bool:
@@ -230,11 +229,9 @@ def _proposer(terms: Terms, tail: Fraction) -> Callable[[float, float], tuple[fl
 
 
 def _bernstein_radius(n: float, variance: float, level: float) -> float:
-    """The radius that `empirical_bernstein` tends to under this variance, integrated over a logarithmic grid of times."""
+    """The radius that `empirical_bernstein` tends to under this variance, integrated over a grid of times."""
     times = np.geomspace(1, max(n, 2), 400)
     rate = np.minimum(np.sqrt(2 * level / (max(variance, 1e-9) * times * np.log1p(times))), 0.5)
     weight = float(np.trapezoid(rate, times)) + 0.5
     loss = float(np.trapezoid(4 * variance * psi_times_four(rate) / 4, times))
     return (level + loss) / weight
-
-

@@ -6,6 +6,7 @@ so near the threshold that rounding could matter, are decided in rationals.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import final
@@ -40,6 +41,12 @@ class _Block:
     positives: NDArray[np.int64]
     sums: ExactSums
     labels: ExactSums | None
+
+    @functools.cached_property
+    def approximations(self) -> tuple[tuple[float, Array, Array], ...]:
+        """(sign, float64 sums, error bounds) of the values, and of the labels that are taken from them."""
+        signed = ((1.0, self.sums), *(((-1.0, self.labels),) if self.labels is not None else ()))
+        return tuple((sign, *(part.reshape(self.counts.shape) for part in sums.approximate())) for sign, sums in signed)
 
 
 @final
@@ -93,11 +100,10 @@ class Tally:
         block, k = self._blocks[cell.partition], self._local[cell]
         n = np.maximum(block.counts[:, k], 1).astype(np.float64)
         mean, error = np.zeros(self.batches), np.zeros(self.batches)
-        for sign, sums in ((1.0, block.sums), (-1.0, block.labels)):
-            if sums is not None:
-                value, bound = (part.reshape(block.counts.shape)[:, k] for part in sums.approximate())
-                error += (bound + 4 * UNIT * np.abs(value)) / n
-                mean += sign * value / n
+        for sign, values, bounds in block.approximations:
+            value, bound = values[:, k], bounds[:, k]
+            error += (bound + 4 * UNIT * np.abs(value)) / n
+            mean += sign * value / n
         return mean, error * (1 + 8 * UNIT) + 4 * UNIT * np.abs(mean) + 1e-300
 
     def exact_value(self, row: Row, batch: int) -> Fraction | None:
@@ -166,9 +172,7 @@ def _measure_row(tally: Tally, row: Row) -> tuple[Json, int | None]:
     return entry, worst
 
 
-def _exact_ratios(
-    tally: Tally, row: Row, decided: NDArray[np.bool_]
-) -> tuple[NDArray[np.bool_], int, int | None]:
+def _exact_ratios(tally: Tally, row: Row, decided: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int, int | None]:
     decided = decided.copy()
     failed, worst, worst_value = 0, None, None
     for batch in np.flatnonzero(decided).tolist():

@@ -103,7 +103,8 @@ class Check(ABC):
         """Whether a claimed witness says no more than one measured from the same evidence."""
 
 
-def require(condition: bool, what: str) -> None:  # noqa: FBT001
+def require(condition: bool, what: str) -> None:
+    """Raise InconsistentError(what) unless the condition holds."""
     if not condition:
         raise InconsistentError(what)
 
@@ -132,6 +133,7 @@ def worst(terms: Terms, values: Iterable[Fraction | None]) -> Fraction | None:
 
 
 def combine(rows: Sequence[RowVerdict]) -> Verdict:
+    """The conjunction of the rows; UNDECIDED if there is none."""
     return Verdict.all(row.verdict for row in rows)
 
 

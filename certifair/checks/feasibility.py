@@ -51,20 +51,21 @@ class Feasibility(Check):
     def consistent(self, terms: Terms, witness: Json, context: Context) -> None:
         """Steps of certificates/README.md 9.3."""
         total, listed = witness["batches"]["total"], witness["batches"]["listed"]
-        require(len({entry["batch"] for entry in listed}) == len(listed) <= total, "a batch is listed twice")
+        require(len({entry["batch"] for entry in listed}) == len(listed) <= total <= context.n, "too many batches")
         batches = {entry["batch"]: entry["cells"] for entry in listed}
         for cells in batches.values():
             _check_batch(terms, cells, context.n)
-        require([row["row"] for row in witness["rows"]] == [row.name for row in terms.rows], "rows are not the metric's")
+        require(
+            [row["row"] for row in witness["rows"]] == [row.name for row in terms.rows], "rows are not the metric's"
+        )
         sums = {name: cell_sums(terms, cells) for name, cells in batches.items()}
         for row, entry in zip(terms.rows, witness["rows"], strict=True):
             _check_row(terms, row, entry, total, sums)
         used = {entry["worstBatch"] for entry in witness["rows"]}
         require(total == 1 or set(batches) <= used, "a batch is listed that is the worst of no row")
-        if total == 1:
-            require(len(batches) == 1, "the only batch is not listed")
-            _check_whole(terms, next(iter(batches.values())), context.n)
+        require(total > 1 or len(batches) == 1, "the only batch is not listed")
         _check_bounds(terms, witness["bounds"], context.n)
+        _check_means(witness)
 
     def judge(self, terms: Terms, witness: Json, context: Context) -> Judgement:
         batches = {entry["batch"]: cell_sums(terms, entry["cells"]) for entry in witness["batches"]["listed"]}
@@ -113,10 +114,13 @@ def row_value(terms: Terms, row: Row, sums: Sums) -> Fraction | None:
 
 
 def decision_gap(terms: Terms, witness: Json) -> Fraction | None:
-    """The same figure for decisions, derivable where there is one batch; None otherwise."""
-    if witness["batches"]["total"] != 1 or not has_decision_gap(terms):
+    """The same figure for decisions over the listed batches: all of it where there is one batch, else a part."""
+    if not has_decision_gap(terms):
         return None
-    cells = witness["batches"]["listed"][0]["cells"]
+    return worst(terms, (_decision_gap(terms, batch["cells"]) for batch in witness["batches"]["listed"]))
+
+
+def _decision_gap(terms: Terms, cells: list[Json]) -> Fraction | None:
     sums = {
         cell: CellSum(entry["n"], Fraction(entry["positives"])) for cell, entry in zip(terms.cells, cells, strict=True)
     }
@@ -124,6 +128,7 @@ def decision_gap(terms: Terms, witness: Json) -> Fraction | None:
 
 
 def has_decision_gap(terms: Terms) -> bool:
+    """Whether the same figure for decisions stands beside the claim."""
     return terms.form == "difference" and terms.map != "decisions" and terms.metric.has_ratio
 
 
@@ -161,32 +166,45 @@ def _check_row(terms: Terms, row: Row, entry: Json, total: int, batches: Mapping
     small = entry["smallestGroup"] < terms.least
     require(not small or undecided > 0, f"{row.name}: a small group is called decided")
     require(small or undecided == 0 or terms.form == "ratio", f"{row.name}: undecided without a small group")
-    for sums in batches.values():
-        require(min(sums[c].n for c in row.cells) >= entry["smallestGroup"], f"{row.name}: not the smallest group")
-    if total == 1:
-        only = next(iter(batches.values()), None)
-        require(only is not None, "the only batch is not listed")
-        assert only is not None
-        require(min(only[c].n for c in row.cells) == entry["smallestGroup"], f"{row.name}: not the smallest group")
-        require((row_value(terms, row, only) is not None) == (counted == 1), f"{row.name}: wrongly counted")
+    values = {name: row_value(terms, row, sums) for name, sums in batches.items()}
+    _check_listed(terms, row, entry, values, [min(sums[c].n for c in row.cells) for sums in batches.values()])
     if counted == 0:
         return
-    require(entry["worstBatch"] in batches, f"{row.name}: its worst batch is not listed")
-    value = row_value(terms, row, batches[entry["worstBatch"]])
-    require(value is not None, f"{row.name}: its worst batch does not decide it")
+    value = values.get(entry["worstBatch"])
+    require(value is not None, f"{row.name}: its worst batch is not listed, or does not decide it")
     assert value is not None
     require((failed > 0) == (not terms.holds(value)), f"{row.name}: the worst batch contradicts the failures")
-    for sums in batches.values():
-        other = row_value(terms, row, sums)
-        require(other is None or not terms.worse(other, value), f"{row.name}: a listed batch is worse")
+    before = True
+    for name, other in values.items():
+        before = before and name != entry["worstBatch"]
+        worse = other is not None and (terms.worse(other, value) or (before and other == value))
+        require(not worse, f"{row.name}: another listed batch is worse")
 
 
-def _check_whole(terms: Terms, cells: list[Json], n: int) -> None:
-    """One batch without conditions holds everybody in each partition."""
-    if terms.condition_on is not None:
+def _check_listed(terms: Terms, row: Row, entry: Json, values: Mapping[str, Fraction | None], sizes: list[int]) -> None:
+    """The listed batches, which may be all of them, do not contradict the numbers of a row."""
+    decided = [value for value in values.values() if value is not None]
+    seen = (len(decided), len(values) - len(decided), sum(not terms.holds(value) for value in decided))
+    stated = (entry["counted"], entry["undecided"], entry["failed"])
+    require(
+        all(a <= b for a, b in zip(seen, stated, strict=True)), f"{row.name}: listed batches contradict the numbers"
+    )
+    smallest = min(sizes, default=entry["smallestGroup"])
+    require(smallest >= entry["smallestGroup"], f"{row.name}: not the smallest group")
+    if len(values) == entry["counted"] + entry["undecided"]:
+        all_match = seen == stated and smallest == entry["smallestGroup"]
+        require(all_match, f"{row.name}: the numbers are not those of its batches")
+
+
+def _check_means(witness: Json) -> None:
+    """No mean lies outside the range of all predictions."""
+    if witness["bounds"] is None:
         return
-    for p in range(len(terms.partitions)):
-        require(sum(e["n"] for e in cells if e["partition"] == p) == n, "groups do not add up to everybody")
+    low, high = (parse_rational(witness["bounds"][end]) for end in ("minimum", "maximum"))
+    for batch in witness["batches"]["listed"]:
+        for entry in batch["cells"]:
+            inside = entry["n"] == 0 or low <= parse_rational(entry["sum"]) / entry["n"] <= high
+            require(inside, "a mean lies outside the range of the predictions")
 
 
 def _check_bounds(terms: Terms, bounds: Json | None, n: int) -> None:

@@ -2,7 +2,8 @@
 
 Why a PASS is true: for any multipliers ν the Lagrangian dual value d(ν) bounds the projection's optimum from below. The
 layer's problem is 1-strongly convex, so a feasible y lies within ‖y − P(z)‖² ≤ 2 (½‖y − z‖² − d(ν)). `exact.duality`
-bounds the bracket from above in outward-rounded arithmetic. Good multipliers make it small; bad ones cannot make it wrong.
+bounds the bracket from above in outward-rounded arithmetic. Good multipliers make it small; bad ones cannot make it
+wrong.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Projection(Check):
         require(parse_decimal(layer["epsilon"]) >= 0, "epsilon is negative")
         require(counted + witness["undecided"] == witness["batches"] <= context.n, "batches do not add up")
         require((witness["worst"] is not None) == (counted > 0), "no worst batch")
+        require(witness["batches"] >= 1, "there is no batch")
         require(terms.tau == 0 and terms.min_group_size == 1, "a projection has no solver tolerance or least group")
         if witness["worst"] is not None:
             require(parse_decimal(witness["worst"]["gap"]) >= 0, "a duality gap is negative")

@@ -10,7 +10,9 @@ from certifair.cli.options import add_now, now_of, passphrase, read_input
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--key", type=Path, required=True, metavar="key.pem", help="the registrar's, best not the owner's")
+    parser.add_argument(
+        "--key", type=Path, required=True, metavar="key.pem", help="the registrar's, best not the owner's"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="NAME.registration.json")
     add_now(parser)
 

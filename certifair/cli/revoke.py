@@ -11,7 +11,9 @@ from certifair.cli.options import add_now, now_of, passphrase, read_input
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("serial", nargs="+", metavar="SERIAL")
     parser.add_argument("--reason", required=True)
-    parser.add_argument("--key", type=Path, required=True, metavar="key.pem", help="the key that signed the certificates")
+    parser.add_argument(
+        "--key", type=Path, required=True, metavar="key.pem", help="the key that signed the certificates"
+    )
     parser.add_argument("--list", type=Path, metavar="FILE", help="the list so far; its entries are kept")
     parser.add_argument("--out", type=Path, required=True, metavar="revoked.json")
     add_now(parser)

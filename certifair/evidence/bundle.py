@@ -140,7 +140,7 @@ def table_bytes(table: pa.Table) -> bytes:
     """Parquet, without the writer's clock or schema metadata: the same table gives the same bytes."""
     sink = pa.BufferOutputStream()
     pq.write_table(table.replace_schema_metadata(None), sink, compression="zstd", store_schema=False)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def _json(content: bytes, where: str) -> Json:
@@ -266,7 +266,9 @@ def _labels(data: pa.Table, policy: Policy, where: str) -> NDArray[np.float64] |
     labels = _optional_numbers(data, "label", where)
     needing = [item for item in policy.properties if metrics.get(item.metric).needs_label]
     if needing and labels is None:
-        raise InputError(f"has no label, which {needing[0].metric} needs", where=where, advice="name it in [data] label")
+        raise InputError(
+            f"has no label, which {needing[0].metric} needs", where=where, advice="name it in [data] label"
+        )
     binary = [item for item in needing if metrics.get(item.metric).label_conditions]
     if binary and labels is not None and (row := first_row((labels != 0) & (labels != 1))) is not None:
         what = f"the label is {labels[row - 1]:g} in row {row}; {binary[0].metric} needs 0 or 1"
@@ -274,9 +276,7 @@ def _labels(data: pa.Table, policy: Policy, where: str) -> NDArray[np.float64] |
     return labels
 
 
-def _multipliers(
-    contents: Contents, batches: tuple[str, ...], where: str
-) -> Mapping[str, Mapping[str, float]] | None:
+def _multipliers(contents: Contents, batches: tuple[str, ...], where: str) -> Mapping[str, Mapping[str, float]] | None:
     if "multipliers" not in contents:
         return None
     table = _table(contents["multipliers"], where)

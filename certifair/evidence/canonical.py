@@ -73,18 +73,19 @@ def _no_fraction(literal: str) -> NoReturn:
 
 
 def _check_depth(value: Any) -> None:
-    """At most MAX_DEPTH levels, and no text that UTF-8 cannot hold."""
+    """At most MAX_DEPTH lists and objects inside each other, and no text that UTF-8 cannot hold."""
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [child for item in level for child in _children(item)]
-        if not level:
+    for depth in range(MAX_DEPTH + 2):
+        containers = [item for item in level if isinstance(item, (dict, list))]
+        for item in level:
+            if isinstance(item, str) and any(0xD800 <= ord(letter) <= 0xDFFF for letter in item):
+                raise ValueError("has a lone surrogate")
+        if not containers:
             return
-    raise ValueError("is nested too deeply")
+        if depth == MAX_DEPTH:
+            raise ValueError("is nested too deeply")
+        level = [child for item in containers for child in _children(item)]
 
 
 def _children(item: Any) -> list[Any]:
-    if isinstance(item, dict):
-        return [*item.keys(), *item.values()]
-    if isinstance(item, str) and any(0xD800 <= ord(letter) <= 0xDFFF for letter in item):
-        raise ValueError("has a lone surrogate")
-    return item if isinstance(item, list) else []
+    return [*item.keys(), *item.values()] if isinstance(item, dict) else list(item)

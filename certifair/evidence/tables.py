@@ -46,7 +46,9 @@ def read_table(source: Any, columns: Sequence[str]) -> tuple[pa.Table, str]:
 def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise InputError(f"has the unknown suffix {path.suffix!r}", where=str(path), advice=f"use {', '.join(_READERS)}")
+        raise InputError(
+            f"has the unknown suffix {path.suffix!r}", where=str(path), advice=f"use {', '.join(_READERS)}"
+        )
     # A user's own table may be a link; only bundles refuse them.
     content = read_regular(path.resolve() if path.exists() else path)
     if not content.strip():
@@ -121,7 +123,7 @@ def numbers(column: pa.ChunkedArray, name: str, where: str) -> NDArray[np.float6
     if (row := first_row(pc.is_null(column))) is not None:
         raise InputError(f"{name!r} is missing in row {row}", where=where, advice="fill it in or leave the row out")
     try:
-        values = pc.cast(column, pa.float64()).to_numpy()
+        values: NDArray[np.float64] = pc.cast(column, pa.float64()).to_numpy()
     except pa.ArrowInvalid:
         row, value = _first_unreadable(column)
         raise InputError(f"{name!r} is {value!r} in row {row}, not a number that float64 holds", where=where) from None

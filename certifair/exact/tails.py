@@ -189,10 +189,6 @@ def _confirmed_bounds(
     low, high = propose(n, successes, float(tail))
     lower = floor(Fraction(low) * unit) if isfinite(low) else 0
     upper = -floor(-Fraction(high) * unit) if isfinite(high) else unit
-    if not successes:
-        lower = 0
-    if successes == n:
-        upper = unit
     lower = _widen(min(lower, unit - 1), -1, unit, excluded_below)
     upper = _widen(max(upper, 1), +1, unit, excluded_above)
     return Fraction(lower, unit), Fraction(upper, unit)
@@ -226,11 +222,11 @@ def _ratio_sum(n: int, successes: int, p: Fraction) -> float:
     """An upper bound of 1 + r_S + r_S·r_{S+1} + ..., r_j = ((n-j)/(j+1))·odds, for S > n·p, relatively 1e-9 or better.
 
     With u = 2^-53 (division of Python integers is correctly rounded): the odds are off by (1-u) and inflated by a
-    product with 1 + 8u, which loses another (1-u); a computed ratio loses two more factors
-    (1-u) and the product with the term one, in sum (1-u)^5·(1+8u) > 1. So by induction every computed term is an upper
-    bound, and so is every ratio. Ratios decrease in j, so what follows a term is at most term·r/(1-r). Adding k
-    positive terms loses at most a factor (1-u)^k, which the last factor repays. No number underflows: terms stay
-    above 1e-30 because the loop ends before, and the odds are above 1e-30.
+    product with 1 + 8u, which loses another (1-u); a computed ratio loses two more factors (1-u) and its product with
+    the term one, in sum (1-u)^5·(1+8u) > 1. So by induction every computed term is an upper bound, and so is every
+    ratio. Ratios decrease in j, so what follows a term is at most term·r/(1-r). Adding k positive terms loses at most
+    a factor (1-u)^k, which the last factor repays. No number underflows: a term is kept only if it exceeds
+    1e-13·(1-r) >= 1e-13·u, and the odds are above 1e-30.
     """
     odds = p.numerator / (p.denominator - p.numerator) * (1 + 2.0**-50)
     total = term = 1.0

@@ -1,4 +1,4 @@
-"""The relying party's demands, judged by the certificate's witnesses: its own thresholds, never the owner's verdicts."""
+"""The relying party's demands, judged on the certificate's witnesses by its own thresholds, not the owner's."""
 
 from __future__ import annotations
 
@@ -68,7 +68,9 @@ class GateResult:
 def evaluate(predicate: Json, policy: Policy, now: datetime, where: str = "policy") -> GateResult:
     """Judge a *verified* predicate. Raises PolicyError without a demand, UntrustedError if it is too old."""
     if not policy.properties:
-        raise PolicyError("demands nothing", where=where, advice="write at least one [[property]]: nothing never passes")
+        raise PolicyError(
+            "demands nothing", where=where, advice="write at least one [[property]]: nothing never passes"
+        )
     _check_age(predicate, policy, now)
     n = next(item["rowCount"] for item in predicate["materials"] if item["role"] == "data")
     context = context_of(predicate["system"], n, predicate["multiplicity"])

@@ -20,6 +20,7 @@ from certifair.spec.toml_reader import Table, nearest
 KINDS = ("replay", "feasibility", "stability", "aggregate", "individual", "population")
 METHODS = ("clopper_pearson", "beta_mixture", "empirical_bernstein")
 Values = dict[str, tuple[str, ...]]
+_NONE: tuple[str, ...] = ()
 
 
 @final
@@ -156,8 +157,11 @@ class Policy:
     def columns(self) -> tuple[str, ...]:
         """Every categorical column that properties and layer speak of, in order of first use."""
         used = list(self.data.sensitive_features)
-        for item in [*self.properties, *([self.layer] if self.layer else [])]:
-            used += [*item.sensitive_features, *([item.condition] if item.condition else [])]
+        named = [(item.sensitive_features, item.condition) for item in self.properties]
+        if self.layer is not None:
+            named.append((self.layer.sensitive_features, self.layer.condition))
+        for features, condition in named:
+            used += [*features, *([condition] if condition else [])]
         return tuple(dict.fromkeys(used))
 
     def declared(self, where: str = "policy") -> Values:
@@ -190,7 +194,7 @@ def _data(table: Table) -> DataSpec:
     spec = DataSpec(
         id=table.take("id", read.optional_text, None),
         label=table.take("label", read.optional_text, None),
-        sensitive_features=table.take("sensitive_features", read.texts, ()),
+        sensitive_features=table.take("sensitive_features", read.texts, _NONE),
         values=values,
         missing=table.take("missing", read.one_of("error", "group"), "error"),
         split=table.take("split", read.optional_text, None),
@@ -233,11 +237,12 @@ def _system(table: Table) -> SystemSpec:
 
 def _layer(table: Table) -> LayerSpec | None:
     metric = table.take("metric", _metric_name, None)
-    features = table.take("sensitive_features", read.texts, ())
+    features: tuple[str, ...] = table.take("sensitive_features", read.texts, _NONE)
     intersectional = table.take("intersectional", read.flag, default=False)
     condition = table.take("condition", read.optional_text, None)
     epsilon = table.take("epsilon", read.non_negative, None)
-    lower, upper = table.take("lower", read.decimal, None), table.take("upper", read.decimal, None)
+    lower = table.take("lower", read.optional_decimal, None)
+    upper = table.take("upper", read.optional_decimal, None)
     table.finish()
     if metric is None and lower is None and upper is None:
         if features or epsilon is not None or condition:
@@ -247,7 +252,7 @@ def _layer(table: Table) -> LayerSpec | None:
         raise table.error("metric, sensitive_features and epsilon", "belong together")
     if metric is not None:
         _check_condition(table, metric, condition)
-    lower, upper = lower if lower is not None else Fraction(0), upper if upper is not None else Fraction(1)
+    lower, upper = Fraction(0) if lower is None else lower, Fraction(1) if upper is None else upper
     if lower >= upper:
         raise table.error("lower", "must be below upper")
     return LayerSpec(metric, features, intersectional, condition, epsilon, lower, upper)
@@ -290,14 +295,16 @@ def _threshold(table: Table, *, has_ratio: bool) -> tuple[str, Fraction]:
     ratio = table.take("ratio", read.non_negative, None)
     if (epsilon is None) == (ratio is None):
         raise table.error("epsilon or ratio", "must be given, one of them")
-    if (ratio is not None) != (form == "ratio" or (form == "" and ratio is not None)):
-        raise table.error("form", f"= {form!r} does not go with {'ratio' if ratio is not None else 'epsilon'}")
-    if ratio is not None and not has_ratio:
+    if ratio is None:
+        assert epsilon is not None
+        if form == "ratio":
+            raise table.error("form", "= 'ratio' needs ratio, not epsilon")
+        return form or "difference", epsilon
+    if form not in ("", "ratio"):
+        raise table.error("form", f"= {form!r} needs epsilon, not ratio")
+    if not has_ratio:
         raise table.error("ratio", "is not defined for this metric", "use epsilon")
-    if ratio is not None:
-        return "ratio", ratio
-    assert epsilon is not None
-    return form or "difference", epsilon
+    return "ratio", ratio
 
 
 def _property(table: Table, threshold: Fraction) -> Property:

@@ -81,6 +81,7 @@ def _shown(value: Any) -> str:
 
 
 def text(value: Any) -> str:
+    """A name: not empty, no blanks around it."""
     if not isinstance(value, str) or not value or value != value.strip():
         raise ValueError("a text without blanks around it")
     if any(0xD800 <= ord(letter) <= 0xDFFF for letter in value):
@@ -89,6 +90,7 @@ def text(value: Any) -> str:
 
 
 def optional_text(value: Any) -> str | None:
+    """As `text`, for keys whose default is None."""
     return text(value)
 
 
@@ -115,12 +117,14 @@ def _list(value: Any) -> list[Any]:
 
 
 def flag(value: Any) -> bool:
+    """True or false, not 1 or 0."""
     if not isinstance(value, bool):
         raise ValueError("true or false")
     return value
 
 
 def count(value: Any) -> int:
+    """A whole number that JSON can carry."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
         raise ValueError("a whole number, 0 or more")
     return value
@@ -140,7 +144,13 @@ def decimal(value: Any) -> Fraction:
     return number
 
 
+def optional_decimal(value: Any) -> Fraction | None:
+    """As `decimal`, for keys whose default is None."""
+    return decimal(value)
+
+
 def non_negative(value: Any) -> Fraction:
+    """As `decimal`, for tolerances."""
     number = decimal(value)
     if number < 0:
         raise ValueError("a decimal number, 0 or more")
@@ -148,6 +158,7 @@ def non_negative(value: Any) -> Fraction:
 
 
 def open_unit(value: Any) -> Fraction:
+    """As `decimal`, for a confidence."""
     number = decimal(value)
     if not 0 < number < 1:
         raise ValueError("a decimal number between 0 and 1")
@@ -155,6 +166,8 @@ def open_unit(value: Any) -> Fraction:
 
 
 def one_of(*words: str) -> Callable[[Any], str]:
+    """A converter that knows only these words."""
+
     def convert(value: Any) -> str:
         if value not in words:
             raise ValueError(f"one of {', '.join(words)}")
@@ -164,6 +177,7 @@ def one_of(*words: str) -> Callable[[Any], str]:
 
 
 def pair_of_texts(value: Any) -> tuple[str, str] | None:
+    """From, to."""
     found: Sequence[str] = texts(value)
     if len(found) != 2:
         raise ValueError("a list of two texts")

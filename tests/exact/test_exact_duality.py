@@ -47,6 +47,28 @@ def test_bounds_hold_on_random_rows(box: tuple[Fraction, Fraction]) -> None:
     assert_bounds(y, z, s - width, s + width, *box)
 
 
+def test_bounds_hold_for_every_box_in_wide_enclosures() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(60):
+        ends = np.sort(rng.integers(0, 9, 4)) / 8.0
+        lower, upper = (float(ends[0]), float(ends[1])), (float(ends[2]), float(ends[3]))
+        y, z, s = rng.integers(-1, 10, 50) / 8.0, rng.integers(-4, 13, 50) / 8.0, rng.integers(-4, 5, 50) / 8.0
+        bounds = bregman_upper(y, z, s, s, lower, upper)
+        for low, high in product(shift_samples(*lower), shift_samples(*upper)):
+            for i, bound in enumerate(bounds):
+                exact = bregman(Fraction(float(y[i])), Fraction(float(z[i])), Fraction(float(s[i])), low, high)
+                assert exact <= Fraction(float(bound))
+
+
+def test_the_box_limits_what_a_wide_shift_can_do() -> None:
+    # z - s in [-10, 1e-9] and y = L = 0: clipped at L the difference is 0, and inside it is at most 1e-18/2.
+    zero = np.zeros(1)
+    bound = bregman_upper(zero, zero, np.array([-1e-9]), np.array([10.0]), (0.0, 0.0), (1.0, 1.0))[0]
+    assert 5e-19 <= bound < 6e-19
+    bound = bregman_upper(zero + 1, zero, np.array([-10.0]), np.array([1e-9 - 1]), (0.0, 0.0), (1.0, 1.0))[0]
+    assert 4e-19 <= bound < 6e-19
+
+
 def test_bounds_hold_on_adversarial_rows() -> None:
     near = [x for c in (0.0, 1.0, 0.1, 0.5) for x in (c, nextafter(c, -9), nextafter(c, 9))] + [TINY, -1e-320, 3.0]
     shifts = [0.0, TINY, -TINY, 1e-17, -1e-17, 0.1, -0.5, 1.0]

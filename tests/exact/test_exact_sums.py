@@ -96,7 +96,8 @@ def test_integers_in_one_cell_stay_exact_beyond_two_to_the_52() -> None:
 
 def test_no_rows_and_no_cells() -> None:
     empty = exact_sums(np.zeros(0), np.zeros(0, dtype=np.intp), 0)
-    assert (empty.total(), empty.levels) == (0, ())
+    assert empty.total() == 0
+    assert not empty.levels
     assert exact_sums(np.ones(2), np.array([-1, -1]), 2).total() == 0
 
 

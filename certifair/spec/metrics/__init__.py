@@ -18,6 +18,7 @@ def _found() -> dict[str, Metric]:
 
 
 def names() -> tuple[str, ...]:
+    """All metrics, sorted."""
     return tuple(_found())
 
 

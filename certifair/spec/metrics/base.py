@@ -2,7 +2,8 @@
 
 Within a cell (group × condition) every person has the same weight, so a row is a short list of cells with a sign:
 A[k, i] = sign(c) / n(c) for each person i of cell c, and b[k] = Σ sign(c) · labelSum(c) / n(c) where the row is about
-residuals, else 0. The layer's constraint, the gap, the penalty and the verifier's recomputation all derive from these rows.
+residuals, else 0. The layer's constraint, the gap, the penalty and the verifier's recomputation all derive from these
+rows.
 """
 
 from __future__ import annotations
