@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from certifair.errors import InputError
 from certifair.evidence import files
 from certifair.evidence.canonical import canonical, sha256, strict_json
+from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers
 from certifair.spec import metrics
 from certifair.spec.policy import Policy, Values
@@ -98,6 +99,8 @@ def load(contents: Contents, where: str) -> Evidence:
     materials = _materials(contents, manifest, where)
     policy = Policy.parse(contents["policy"], f"{where}/policy.toml")
     system = _json(contents["system"], f"{where}/system.json")
+    if system != system_of(policy, system.get("model"), system.get("preprocessing")):
+        raise InputError("does not describe the system of policy.toml", where=f"{where}/system.json")
     values = policy.declared(f"{where}/policy.toml")
     data = _table(contents["data"], f"{where}/data.parquet")
     predictions = _table(contents["predictions"], f"{where}/predictions.parquet")

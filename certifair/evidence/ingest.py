@@ -24,8 +24,8 @@ from certifair.evidence.bundle import (
     table_bytes,
 )
 from certifair.evidence.canonical import canonical, sha256
+from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers, read_table, texts
-from certifair.exact.decimals import format_decimal
 from certifair.spec import metrics
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy
@@ -47,7 +47,7 @@ def ingest(source: Any, policy_path: Path, out: Path, multipliers: Any = None) -
         "data": table_bytes(data),
         "predictions": table_bytes(predictions),
         "policy": content,
-        "system": canonical(system_of(policy, policy_path.parent)),
+        "system": canonical(_system(policy, policy_path.parent)),
     }
     if multipliers is not None:
         contents["multipliers"] = _multipliers(multipliers)
@@ -57,33 +57,14 @@ def ingest(source: Any, policy_path: Path, out: Path, multipliers: Any = None) -
     return evidence.n
 
 
-def system_of(policy: Policy, folder: Path) -> Json:
-    """The served system: the certificate's subject. Model and preprocessing files are digested, not copied."""
-    system, layer = policy.system, policy.layer
-    return {
-        "name": system.name,
-        "version": system.version,
-        "model": _file_digest(folder, system.model),
-        "preprocessing": None if system.preprocessing is None else _file_digest(folder, system.preprocessing)["sha256"],
-        "layer": None
-        if layer is None or layer.metric is None or layer.epsilon is None
-        else {
-            "metric": layer.metric,
-            "sensitiveFeatures": list(layer.sensitive_features),
-            "intersectional": layer.intersectional,
-            "condition": layer.condition,
-            "epsilon": format_decimal(layer.epsilon),
-            "lower": format_decimal(layer.lower),
-            "upper": format_decimal(layer.upper),
-        },
-        "batch": policy.serve.batch,
-        "threshold": format_decimal(policy.serve.threshold),
-        "frozen": system.frozen,
-        "heldOut": system.held_out,
-    }
+def _system(policy: Policy, folder: Path) -> Json:
+    """The system's description, its files digested."""
+    preprocessing = _file_digest(folder, policy.system.preprocessing)
+    model = _file_digest(folder, policy.system.model)
+    return system_of(policy, model, None if preprocessing is None else preprocessing["sha256"])
 
 
-def _file_digest(folder: Path, name: str | None) -> Any:
+def _file_digest(folder: Path, name: str | None) -> Json | None:
     if name is None:
         return None
     path = folder / name

@@ -1,0 +1,41 @@
+"""The served system as `system.json` describes it: what a certificate is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from certifair.exact.decimals import format_decimal
+from certifair.spec.policy import Policy
+
+Json = dict[str, Any]
+
+
+def system_of(policy: Policy, model: Json | None, preprocessing: str | None) -> Json:
+    """Everything the policy says of the system, and the digests of its files (which are digested, not copied)."""
+    system = policy.system
+    return {
+        "name": system.name,
+        "version": system.version,
+        "model": model,
+        "preprocessing": preprocessing,
+        "layer": _layer(policy),
+        "batch": policy.serve.batch,
+        "threshold": format_decimal(policy.serve.threshold),
+        "frozen": system.frozen,
+        "heldOut": system.held_out,
+    }
+
+
+def _layer(policy: Policy) -> Json | None:
+    layer = policy.layer
+    if layer is None or layer.metric is None or layer.epsilon is None:
+        return None
+    return {
+        "metric": layer.metric,
+        "sensitiveFeatures": list(layer.sensitive_features),
+        "intersectional": layer.intersectional,
+        "condition": layer.condition,
+        "epsilon": format_decimal(layer.epsilon),
+        "lower": format_decimal(layer.lower),
+        "upper": format_decimal(layer.upper),
+    }
