@@ -1,7 +1,5 @@
 """`python -m certifair`."""
 
-import sys
+from certifair.cli import entry
 
-from certifair.cli import main
-
-sys.exit(main())
+entry()

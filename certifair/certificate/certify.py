@@ -10,6 +10,7 @@ from typing import Any, final
 
 from securesystemslib.signer import CryptoSigner
 
+from certifair.certificate.derive import Issue, build
 from certifair.certificate.keys import PinnedKey, parse_public_key
 from certifair.certificate.notices import (
     REGISTRATION_TYPE,
@@ -17,7 +18,7 @@ from certifair.certificate.notices import (
     check_registration,
     revocations_predicate,
 )
-from certifair.certificate.predicate import PREDICATE_TYPE, Issue, build, digest_of
+from certifair.certificate.predicate import PREDICATE_TYPE, digest_of
 from certifair.certificate.schema import check_shape
 from certifair.certificate.sign import sign_statement
 from certifair.certificate.times import format_time, later

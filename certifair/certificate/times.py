@@ -13,9 +13,12 @@ def parse_time(text: object) -> datetime:
     if not isinstance(text, str) or len(text) != _LENGTH or not text.isascii():
         raise ValueError("is not a time YYYY-MM-DDTHH:MM:SSZ")
     try:
-        return datetime.strptime(text, FORMAT).replace(tzinfo=UTC)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError("is not a time YYYY-MM-DDTHH:MM:SSZ") from None
+    if format_time(found) != text:  # fromisoformat knows other spellings
+        raise ValueError("is not a time YYYY-MM-DDTHH:MM:SSZ")
+    return found.astimezone(UTC)
 
 
 def format_time(time: datetime) -> str:

@@ -16,7 +16,7 @@ from certifair.certificate.consistency import check_consistency
 from certifair.certificate.envelope import Statement, open_statement
 from certifair.certificate.keys import PinnedKey
 from certifair.certificate.notices import check_registration, revoked_serials
-from certifair.certificate.predicate import PREDICATE_TYPE, derive
+from certifair.certificate.predicate import PREDICATE_TYPE
 from certifair.certificate.schema import check_shape
 from certifair.certificate.times import parse_time
 from certifair.checks.base import InconsistentError
@@ -137,6 +137,7 @@ def _check_registration(predicate: Json, expect: Expectations, what: str) -> Non
 
 def check_evidence(predicate: Json, root: Path) -> None:
     """Step 11. Raises UntrustedError: another file, or a claim that the files do not support."""
+    from certifair.certificate.derive import derive
     from certifair.evidence.bundle import load, read_contents
 
     try:

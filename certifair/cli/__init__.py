@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
 from types import ModuleType
+from typing import NoReturn
 
 from certifair import __version__
 from certifair.errors import CertifairError
@@ -16,6 +18,14 @@ from certifair.errors import CertifairError
 VERBS = ("demo", "init", "doctor", "keygen", "ingest", "certify", "verify", "gate", "register", "revoke")
 EPILOG = "exit codes: 0 pass, 1 a proven violation, 2 usage or input error, 3 undecided, 4 untrusted, 70 internal error"
 INTERNAL, INTERRUPTED = 70, 130
+
+
+def entry() -> NoReturn:
+    """The console script. A verb is one short process: collecting and tearing down its cycles would only cost time."""
+    gc.disable()
+    code = main()
+    gc.freeze()
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

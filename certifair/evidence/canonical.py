@@ -77,14 +77,21 @@ def _check_depth(value: Any) -> None:
     level = [value]
     for depth in range(MAX_DEPTH + 2):
         containers = [item for item in level if isinstance(item, (dict, list))]
-        for item in level:
-            if isinstance(item, str) and any(0xD800 <= ord(letter) <= 0xDFFF for letter in item):
-                raise ValueError("has a lone surrogate")
+        if not all(is_unicode(item) for item in level if isinstance(item, str)):
+            raise ValueError("has a lone surrogate")
         if not containers:
             return
         if depth == MAX_DEPTH:
             raise ValueError("is nested too deeply")
         level = [child for item in containers for child in _children(item)]
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold it: JSON escapes can spell half a character."""
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _children(item: Any) -> list[Any]:

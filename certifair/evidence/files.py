@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 import stat
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from certifair.errors import InputError
@@ -29,21 +28,21 @@ def read_regular(path: Path, *, limit: int | None = None) -> bytes:
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Temporary file beside it, fsync, rename: whoever looks sees the old file or the new one."""
+    temporary = _temporary(path)
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from None
-    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        os.replace(name, path)
+        os.replace(temporary, path)
         _sync_directory(path.parent)
     except OSError as error:
-        Path(name).unlink(missing_ok=True)
         raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
@@ -52,19 +51,31 @@ def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
         raise InputError("exists already", where=str(path), advice="choose another folder or remove it")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        temporary = _temporary(path)
+        temporary.mkdir()
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from None
     try:
         for name, content in contents.items():
             write_atomic(temporary / name, content)
-        temporary.chmod(0o755)
         os.replace(temporary, path)
         _sync_directory(path.parent)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary.exists():
+            _remove(temporary, contents)
+
+
+def _temporary(path: Path) -> Path:
+    """A name beside the path that nobody else uses."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}")
+
+
+def _remove(directory: Path, names: Iterable[str]) -> None:
+    for name in names:
+        (directory / name).unlink(missing_ok=True)
+    directory.rmdir()
 
 
 def _sync_directory(path: Path) -> None:

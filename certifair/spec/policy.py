@@ -364,3 +364,24 @@ def _check_ids(policy: Policy, where: str) -> None:
     for name in ids:
         if ids.count(name) > 1:
             raise PolicyError(f"two properties have the id {name!r}", where=where, advice="ids must differ")
+
+
+def projection_property(layer: LayerSpec, name: str = "projection") -> Property:
+    """The demand that comes with a layer's multipliers: served is the projection, to 10⁻⁶ a person (RMS)."""
+    assert layer.metric is not None
+    return Property(
+        id=name,
+        kind="feasibility",
+        form="projection",
+        metric=layer.metric,
+        sensitive_features=layer.sensitive_features,
+        intersectional=layer.intersectional,
+        condition=layer.condition,
+        threshold=Fraction(1, 10**6),
+        tau=Fraction(0),
+        decision_threshold=Fraction(1, 2),
+        confidence=None,
+        method="",
+        min_group_size=1,
+        map="served",
+    )

@@ -6,13 +6,15 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from certifair.exact.decimals import format_decimal, parse_decimal
 from certifair.spec import metrics
 from certifair.spec.groups import Cell, Partition, cells_of, partitions_of
 from certifair.spec.metrics.base import Metric, Row
-from certifair.spec.policy import LayerSpec, Property
+
+if TYPE_CHECKING:
+    from certifair.spec.policy import Property
 
 Json = dict[str, Any]
 
@@ -151,27 +153,6 @@ def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
         min_group_size=1 if item.form == "projection" else item.min_group_size,
         confidence=item.confidence,
         method=item.method or exact_method,
-    )
-
-
-def projection_property(layer: LayerSpec, name: str = "projection") -> Property:
-    """The demand that comes with a layer's multipliers: served is the projection, to 10⁻⁶ a person (RMS)."""
-    assert layer.metric is not None
-    return Property(
-        id=name,
-        kind="feasibility",
-        form="projection",
-        metric=layer.metric,
-        sensitive_features=layer.sensitive_features,
-        intersectional=layer.intersectional,
-        condition=layer.condition,
-        threshold=Fraction(1, 10**6),
-        tau=Fraction(0),
-        decision_threshold=Fraction(1, 2),
-        confidence=None,
-        method="",
-        min_group_size=1,
-        map="served",
     )
 
 

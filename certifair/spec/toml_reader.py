@@ -84,8 +84,6 @@ def text(value: Any) -> str:
     """A name: not empty, no blanks around it."""
     if not isinstance(value, str) or not value or value != value.strip():
         raise ValueError("a text without blanks around it")
-    if any(0xD800 <= ord(letter) <= 0xDFFF for letter in value):
-        raise ValueError("a text that UTF-8 can hold")
     return value
 
 

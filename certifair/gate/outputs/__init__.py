@@ -18,6 +18,7 @@ def _found() -> dict[str, Output]:
 
 
 def names() -> tuple[str, ...]:
+    """The formats that `--output` takes."""
     return tuple(_found())
 
 

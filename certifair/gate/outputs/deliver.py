@@ -49,8 +49,8 @@ def deliver(
         write_atomic(path, text.encode())
     if summary is not None:
         _append_summary(summary, result)
-    for path, text in rendered:
-        if path is None:
+    for target, text in rendered:
+        if target is None:
             _print(text, stdout)
 
 

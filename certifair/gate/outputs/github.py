@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import final
 
 from certifair.gate.evaluate import GateResult, PropertyResult
@@ -57,7 +57,7 @@ def _annotation(item: PropertyResult, path: str, line: int, unseen: int) -> str:
     """One workflow command. `unseen` properties have no annotation of their own: the last one says so."""
     command = "error" if item.verdict is Verdict.FAIL else "warning"
     title = _in_property(shorten(f"{item.verdict.value}: {item.id}", TITLE))
-    figures = f"demanded {item.threshold or 'nothing'}, found {figure(item) or 'nothing'}"
+    figures = f"demanded {item.threshold}, found {figure(item) or 'nothing'}" if item.threshold else ""
     message = shorten("\n".join(part for part in (item.reason, figures, item.statement) if part), MESSAGE)
     message += f"\n{unseen} more did not pass: see the job summary" if unseen else ""
     return f"::{command} file={_in_property(path)},line={line},title={title}::{_in_message(message)}"
@@ -81,19 +81,19 @@ def _lines_of_ids(policy_text: str) -> dict[str, int]:
             inside = bool(_PROPERTY.match(line))
         elif inside and _ID.match(line):
             try:
-                found.setdefault(str(tomllib.loads(line)["id"]), number)
+                found.setdefault(str(tomllib.loads(line.rstrip())["id"]), number)
             except tomllib.TOMLDecodeError:  # part of a longer text, not a key
                 continue
     return found
 
 
-def _rows(result: GateResult) -> Iterator[str]:
+def _rows(result: GateResult) -> Iterator[tuple[str, ...]]:
     """A row for each property, and beneath it for each of its groups that did not pass."""
     for item in worst_first(result):
-        yield _row([item.verdict.value, item.id, item.threshold or "", figure(item), item.reason])
+        yield item.verdict.value, item.id, item.threshold or "", figure(item), item.reason
         for group in item.groups:
             if group.verdict is not Verdict.PASS:
-                yield _row([group.verdict.value, f"↳ {group.name}", "", "", group.reason])
+                yield group.verdict.value, f"↳ {group.name}", "", "", group.reason
 
 
 def _row(cells: Iterable[str]) -> str:
@@ -106,17 +106,18 @@ def _cell(text: str) -> str:
     return _MARKDOWN.sub(lambda match: f"&#{ord(match[0])};", safe)
 
 
-def _fill(head: str, rows: list[str], limit: int) -> str:
+def _fill(head: str, rows: Sequence[tuple[str, ...]], limit: int) -> str:
     """The head and as many rows as fit, and how many do not; empty if not even the head fits."""
     room = limit - len(head.encode()) - 100  # for the last sentence
     if room < 0:
         return ""
-    fitting = 0
-    for row in rows:
+    fitting: list[str] = []
+    for cells in rows:
+        row = _row(cells)
         room -= len(row.encode())
         if room < 0:
             break
-        fitting += 1
-    left = len(rows) - fitting
+        fitting.append(row)
+    left = len(rows) - len(fitting)
     note = f"\n{left} of {len(rows)} rows are left out: the summary would be too long.\n" if left else ""
-    return head + "".join(rows[:fitting]) + note
+    return head + "".join(fitting) + note

@@ -30,7 +30,8 @@ class JunitOutput(Output):
         for count in ("tests", "failures", "errors"):
             root.set(count, str(sum(int(suite.attrib[count]) for suite in root)))
         ET.indent(root)
-        return ET.tostring(root, encoding="us-ascii", xml_declaration=True).decode("ascii") + "\n"
+        content: bytes = ET.tostring(root, encoding="us-ascii", xml_declaration=True)
+        return content.decode("ascii") + "\n"
 
 
 def _tells(whole: Verdict, parts: Sequence[Verdict]) -> bool:

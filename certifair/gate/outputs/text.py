@@ -27,10 +27,10 @@ class TextOutput(Output):
 
         page = io.StringIO()
         console = Console(file=page, width=WIDTH, color_system=None, force_terminal=False, force_jupyter=False)
-        head = f"{printable(result.subject)}, certificate {printable(result.serial)}"
-        console.print(head, markup=False, emoji=False, highlight=False, overflow="fold")
         console.print(_table(result))
-        return f"{page.getvalue()}{_last_line(result)}\n"
+        # No line starts with a stranger's words: in a log, GitHub would obey `::…`.
+        head = f"subject: {printable(result.subject)}, certificate {printable(result.serial)}"
+        return f"{head}\n{page.getvalue()}{_last_line(result)}\n"
 
 
 def _table(result: GateResult) -> Table:

@@ -1,0 +1,120 @@
+"""From evidence to predicate: everything a certificate says, but for a few injected words (clock, serial, names)."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+from certifair import __version__
+from certifair.certificate.claims import measure_claim
+from certifair.certificate.figures import partitions_shown, regulatory_views, unknown_counts
+from certifair.certificate.predicate import context_of, digest_of
+from certifair.evidence.bundle import Evidence
+from certifair.evidence.canonical import canonical
+from certifair.evidence.groups import group_table
+from certifair.spec.policy import projection_property
+from certifair.spec.terms import Terms, terms_of
+from certifair.spec.verdict import Verdict
+
+NON_CLAIMS = (
+    "that the system named by the subject produced these predictions: they were handed over, not replayed",
+    "anything about people, times or data outside the evidence, but for claims of scope population",
+    "individual fairness, stability, or the cause of any difference",
+    "that any law or regulation is met: regulatory views are figures for people who judge that",
+)
+Json = dict[str, Any]
+
+
+@final
+@dataclass(frozen=True)
+class Issue:
+    """What is injected into a certificate: nothing in it depends on the machine's clock or random numbers."""
+
+    issued_at: str
+    valid_until: str
+    serial: str
+    supersedes: str | None = None
+    policy_uri: str = "policy.toml"
+    registered_at: str | None = None
+    registration: Json | None = None
+
+
+def build(evidence: Evidence, issue: Issue) -> Json:
+    """The predicate of a certificate over this evidence."""
+    derived = derive(evidence)
+    return {
+        **derived,
+        "policy": {
+            "uri": issue.policy_uri,
+            "sha256": digest_of(derived["materials"], "policy"),
+            "registeredAt": issue.registered_at,
+            "registration": issue.registration,
+        },
+        "verifier": {"name": "certifair", "version": __version__, "sha256": own_digest()},
+        "environment": environment(),
+        "issuedAt": issue.issued_at,
+        "validUntil": issue.valid_until,
+        "serial": issue.serial,
+        "supersedes": issue.supersedes,
+    }
+
+
+def derive(evidence: Evidence) -> Json:
+    """The members that follow from the evidence alone."""
+    terms = all_terms(evidence)
+    multiplicity = sum(item.kind == "population" for item in terms)
+    context = context_of(evidence.system, evidence.n, multiplicity)
+    claims = [measure_claim(item, evidence, context) for item in terms]
+    groups = _groups(evidence, terms)
+    return {
+        "system": evidence.system,
+        "materials": evidence.materials,
+        "population": {
+            "estimand": "superpopulation" if multiplicity else "census",
+            "window": None if evidence.policy.data.window is None else list(evidence.policy.data.window),
+            "exclusions": evidence.exclusions,
+            "unknownCounts": unknown_counts(groups),
+        },
+        "groups": groups,
+        "claims": claims,
+        "verdict": Verdict.all(Verdict(claim["verdict"]) for claim in claims).value,
+        "nonClaims": list(NON_CLAIMS),
+        "multiplicity": multiplicity,
+        "regulatoryViews": regulatory_views(groups, evidence.n),
+    }
+
+
+def all_terms(evidence: Evidence) -> list[Terms]:
+    """The policy's properties; with a layer's multipliers present also that the layer's projection was served."""
+    policy = evidence.policy
+    properties = list(policy.properties)
+    layer = policy.layer
+    asked = any(item.form == "projection" for item in properties)
+    if evidence.multipliers is not None and layer is not None and layer.metric is not None and not asked:
+        taken = {item.id for item in properties}
+        properties.append(projection_property(layer, "projection" if "projection" not in taken else "layer-projection"))
+    return [terms_of(item, evidence.values) for item in properties]
+
+
+def _groups(evidence: Evidence, terms: list[Terms]) -> list[Json]:
+    features = evidence.policy.data.sensitive_features
+    return [group_table(evidence, partition) for partition in partitions_shown(features, terms, evidence.values)]
+
+
+@functools.cache
+def own_digest() -> str:
+    """The digest of certifair's own source: every module's path and content."""
+    root = Path(__file__).parent.parent
+    sources = sorted(path for path in root.rglob("*") if path.suffix in {".py", ".json"})
+    listing = [[str(p.relative_to(root)), hashlib.sha256(p.read_bytes()).hexdigest()] for p in sources]
+    return hashlib.sha256(canonical(listing)).hexdigest()
+
+
+def environment() -> dict[str, str]:
+    """Where it was computed: for the record, no verdict depends on it."""
+    return {"python": platform.python_version(), "platform": f"{sys.platform}-{platform.machine()}"}
