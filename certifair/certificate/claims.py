@@ -27,6 +27,11 @@ def measure_claim(terms: Terms, evidence: Evidence, context: Context) -> Json:
     return assemble(check, terms, measured.witness, measured.extra, context)
 
 
+def advice(needed: int | None) -> str:
+    """The end of a reason that says how many people would do."""
+    return "" if needed is None else f"; about {needed} people would decide it"
+
+
 def judge_claim(claim: Json, context: Context, terms: Terms | None = None) -> Judgement:
     """The judgement of a claim's witness, by its own terms or by another party's."""
     own = Terms.from_json(claim)
@@ -84,6 +89,6 @@ def assemble(check: Check, terms: Terms, witness: Json, extra: Json, context: Co
     if not check.gap_needs_evidence(terms, witness):
         gap = judgement.decision_gap
         claim["decisionGap"] = None if gap is None else round_up(gap, PLACES)
-    if claim["neededSampleSize"] is not None and "reason" not in extra:
-        claim["reason"] += f"; about {claim['neededSampleSize']} people would decide it"
+    if "reason" not in extra:
+        claim["reason"] += advice(claim["neededSampleSize"])
     return claim

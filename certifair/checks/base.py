@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from certifair.exact.decimals import round_down, round_up
+from certifair.exact.decimals import format_decimal, round_down, round_up
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import Row
 from certifair.spec.terms import Terms
@@ -95,6 +95,10 @@ class Check(ABC):
         """The judgement of a consistent witness by these terms, which may be another party's thresholds."""
 
     @abstractmethod
+    def needed(self, terms: Terms, witness: Json, context: Context) -> int | None:
+        """About how many people would have decided an undecided claim; None where that is no question of size."""
+
+    @abstractmethod
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         """Whether the claim has a decision gap that the witness alone does not tell."""
 
@@ -146,8 +150,15 @@ def describe(terms: Terms, rows: Sequence[RowVerdict], verdict: Verdict) -> str:
     sign = 1 if terms.form == "ratio" else -1
     first = min(with_figure, key=lambda row: sign * (row.figure or 0)) if with_figure else guilty[0]
     more = f" (and {len(guilty) - 1} more)" if len(guilty) > 1 else ""
-    shown = "" if first.figure is None else f": {shorten(first.figure)}"
-    return f"{first.row.name}{shown}{more}"
+    return f"{first.row.name}{against(terms, first)}{more}"
+
+
+def against(terms: Terms, row: RowVerdict) -> str:
+    """The figure of a row and what is demanded of it; nothing where it has none."""
+    if row.figure is None:
+        return ""
+    demand = "at least" if terms.form == "ratio" else "at most"
+    return f": {shorten(row.figure)}, demanded {demand} {format_decimal(terms.threshold)}"
 
 
 def shorten(value: Fraction) -> str:

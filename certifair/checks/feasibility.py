@@ -91,6 +91,9 @@ class Feasibility(Check):
             decision_gap=decision_gap(terms, witness),
         )
 
+    def needed(self, terms: Terms, witness: Json, context: Context) -> int | None:
+        return None
+
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         return has_decision_gap(terms) and witness["batches"]["total"] > 1
 

@@ -68,8 +68,7 @@ class Population(Check):
         rows = [{"row": row.name, "low": None, "high": None, "verdict": Verdict.UNDECIDED.value} for row in terms.rows]
         judgement = self.judge(terms, {"cells": cells, "rows": rows}, context)
         witness = {"cells": cells, "rows": _rows_json(terms, cells, judgement)}
-        needed = _sample.needed(terms, cells, context, judgement)
-        return Measured(witness, {"neededSampleSize": needed})
+        return Measured(witness, {"neededSampleSize": self.needed(terms, witness, context)})
 
     def consistent(self, terms: Terms, witness: Json, context: Context) -> None:
         """Steps of certificates/README.md 9.5."""
@@ -86,10 +85,7 @@ class Population(Check):
         ones = _spans(terms, cells, "oneSided")
         bound = _unfavourable_end(terms, ones)
         passed = bound is not None and terms.holds(bound) and None not in ones
-        rows = tuple(
-            RowVerdict(row, Verdict.PASS if passed else _row_verdict(terms, span), _figure(terms, span))
-            for row, span in zip(terms.rows, spans, strict=True)
-        )
+        rows = tuple(_row_result(terms, row, span, passed=passed) for row, span in zip(terms.rows, spans, strict=True))
         # A decided pass of every row by the wide intervals alone is not a pass of the claim unless `bound` holds too.
         verdict = Verdict.PASS if passed else _capped(combine(rows))
         decided = [span for span in spans if span is not None]
@@ -103,6 +99,14 @@ class Population(Check):
             bound=bound,
             sample_size=sum(entry["n"] for entry in cells if entry["partition"] == 0),
         )
+
+    def needed(self, terms: Terms, witness: Json, context: Context) -> int | None:
+        judgement = self.judge(terms, witness, context)
+        if judgement.verdict is not Verdict.UNDECIDED:
+            return None
+        from certifair.checks import _sample
+
+        return _sample.needed(terms, witness["cells"], context, judgement)
 
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         return False
@@ -210,24 +214,21 @@ def _worst_high(terms: Terms, decided: Sequence[Span]) -> Fraction | None:
     return worst(terms, finite)
 
 
-def _row_verdict(terms: Terms, span: Span | None) -> Verdict:
+def _row_result(terms: Terms, row: Row, span: Span | None, *, passed: bool) -> RowVerdict:
+    """The row's verdict, and the end of its interval that decides it or stands in the way."""
     if span is None:
-        return Verdict.UNDECIDED
-    low, high = span
-    favourable, unfavourable = (high, low) if terms.form == "ratio" else (low, high)
+        return RowVerdict(row, Verdict.UNDECIDED, None)
+    favourable, unfavourable = reversed(span) if terms.form == "ratio" else span
+    if passed:
+        return RowVerdict(row, Verdict.PASS, unfavourable)
     if favourable is not None and not terms.holds(favourable):
-        return Verdict.FAIL
-    return Verdict.PASS if unfavourable is not None and terms.holds(unfavourable) else Verdict.UNDECIDED
+        return RowVerdict(row, Verdict.FAIL, favourable)
+    held = unfavourable is not None and terms.holds(unfavourable)
+    return RowVerdict(row, Verdict.PASS if held else Verdict.UNDECIDED, unfavourable)
 
 
 def _capped(verdict: Verdict) -> Verdict:
     return Verdict.FAIL if verdict is Verdict.FAIL else Verdict.UNDECIDED
-
-
-def _figure(terms: Terms, span: Span | None) -> Fraction | None:
-    if span is None:
-        return None
-    return span[0] if terms.form == "ratio" else span[1]
 
 
 def _estimate(terms: Terms, cells: Sequence[Json]) -> Fraction | None:
@@ -269,4 +270,5 @@ def _reason(terms: Terms, rows: Sequence[RowVerdict], verdict: Verdict, cells: S
         return f"fewer than {terms.least} people in {len(small)} of {len(cells)} cells ({names})"
     if any(entry["interval"] is None for entry in cells):
         return "a score lies outside [0, 1]"
-    return "the sample is too small: " + (describe(terms, rows, verdict) or "the interval reaches over the threshold")
+    reach = describe(terms, rows, verdict) or "the interval reaches over the threshold"
+    return f"the sample is too small, the interval reaches to {reach}"

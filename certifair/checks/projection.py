@@ -63,6 +63,9 @@ class Projection(Check):
             sample_size=context.n,
         )
 
+    def needed(self, terms: Terms, witness: Json, context: Context) -> int | None:
+        return None
+
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         return False
 

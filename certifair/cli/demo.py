@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     say("5/5  gate: the same certificate before two policies …")
     _gates(out, predicate)
     certificate, key = out / "lending.certificate.json", out / "key.pub.pem"
-    print(f"certificate: {certificate} ({predicate['verdict']}, serial {predicate['serial']})")
+    print(f"\ncertificate: {certificate} ({predicate['verdict']}, serial {predicate['serial']})")
     print("verify it, every claim computed again from the evidence, and gate it:")
     print(f"  {_command()} verify {certificate} --public-key {key} --evidence {out / 'run'}")
     print(f"  {_command()} gate {certificate} --policy {out / 'certifair.toml'} --public-key {key}")
@@ -99,4 +99,4 @@ def _gates(out: Path, predicate: dict[str, Any]) -> None:
         path = out / f"{name}.toml"
         result = evaluate(predicate, Policy.load(path), now, str(path))
         print(f"\n{title} policy, {path} (gate exits {result.verdict.exit_code}):")
-        print(get("text").render(result, str(path), path.read_text(encoding="utf-8")))
+        print(get("text").render(result, str(path), path.read_text(encoding="utf-8")), end="")

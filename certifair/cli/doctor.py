@@ -72,7 +72,8 @@ def _line(name: str, how: str) -> str:
 def _licence(name: str) -> str:
     """The licence as the package declares it, in a few words."""
     declared = metadata.metadata(name)
-    text = declared.get("License-Expression") or declared.get("License") or ""
+    stated = [declared[key] for key in ("License-Expression", "License") if key in declared]
+    text = next((text for text in stated if text), "")
     if not text or len(text) > 60:
         classifiers = [item for item in declared.get_all("Classifier") or [] if item.startswith("License ::")]
         text = classifiers[0].rsplit("::", 1)[-1].strip() if classifiers else "licence not declared"

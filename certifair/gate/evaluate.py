@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, final
 
-from certifair.certificate.claims import judge_claim
+from certifair.certificate.claims import advice, check_of, judge_claim
 from certifair.certificate.predicate import context_of
 from certifair.certificate.times import parse_time
-from certifair.checks.base import Context, Judgement, RowVerdict, figures
+from certifair.checks.base import Context, Judgement, RowVerdict, against, figures
 from certifair.errors import PolicyError, UntrustedError
 from certifair.exact.decimals import format_decimal
 from certifair.spec import metrics
@@ -112,12 +112,12 @@ def _answer(item: Property, policy: Policy, claims: Sequence[Json], context: Con
     judged = [(claim, terms, judge_claim(claim, context, terms)) for claim, terms in candidates]
     order = [Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED]
     claim, terms, judgement = min(judged, key=lambda found: order.index(found[2].verdict))
-    text = figures(terms, judgement)
+    text, own = figures(terms, judgement), Terms.from_json(claim)
     return PropertyResult(
         id=item.id,
         verdict=judgement.verdict,
         statement=statement(terms, claim["witness"].get("layer")),
-        reason=_reason(claim, judgement),
+        reason=judgement.reason + advice(check_of(own).needed(terms, claim["witness"], context)),
         claim=claim["id"],
         threshold=_limit(item),
         estimate=text["estimate"],
@@ -129,13 +129,6 @@ def _answer(item: Property, policy: Policy, claims: Sequence[Json], context: Con
 
 def _limit(item: Property) -> str:
     return f"{'≥' if item.form == 'ratio' else '≤'} {format_decimal(item.threshold)}"
-
-
-def _reason(claim: Json, judgement: Judgement) -> str:
-    needed = claim["neededSampleSize"]
-    if judgement.verdict is Verdict.UNDECIDED and needed is not None and claim["verdict"] == Verdict.UNDECIDED.value:
-        return f"{judgement.reason}; about {needed} people would decide the owner's claim"
-    return judgement.reason
 
 
 def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
@@ -192,11 +185,11 @@ def _groups(terms: Terms, judgement: Judgement) -> tuple[GroupVerdict, ...]:
             rows = [row for row in judgement.rows if any(c.partition == p and c.group == g for c in row.row.cells)]
             name = f"{partition.name} = {partition.group_name(g)}"
             if rows:
-                found.append(GroupVerdict(name, Verdict.all(row.verdict for row in rows), _group_reason(rows)))
+                found.append(GroupVerdict(name, Verdict.all(row.verdict for row in rows), _group_reason(terms, rows)))
     return tuple(found)
 
 
-def _group_reason(rows: Sequence[RowVerdict]) -> str:
+def _group_reason(terms: Terms, rows: Sequence[RowVerdict]) -> str:
     guilty = [row for row in rows if row.verdict is not Verdict.PASS]
-    shown = [f"{row.row.name}" + (f": {float(row.figure):.4f}" if row.figure is not None else "") for row in guilty]
+    shown = [f"{row.row.name}{against(terms, row)}" for row in guilty]
     return "; ".join(shown[:3]) + (f"; and {len(shown) - 3} more" if len(shown) > 3 else "")

@@ -73,7 +73,7 @@ def test_words() -> None:
 
 def test_text_tells_property_groups_figure_and_verdict() -> None:
     text = render("text", MIXED)
-    for words in ["loans 1.2", "00ff", "parity", "sex = f", "≤ 0.05", "0.04 [0.03, 0.061]", "too few people", "n = 12"]:
+    for words in ["loans 1.2", "00ff", "parity", "≤ 0.05", "0.04 [0.03, 0.061]", "too few people", "n = 12"]:
         assert words in text
     assert text.splitlines()[-1] == "verdict: FAIL: race-gap"
     assert all(len(line) <= 120 for line in text.splitlines())

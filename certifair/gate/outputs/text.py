@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, final
 
 from certifair.gate.evaluate import GateResult, PropertyResult
@@ -18,7 +19,7 @@ NAMED = 3  # properties that the last line names
 
 @final
 class TextOutput(Output):
-    """One row a property, one beneath it for each of its groups, and the verdict in the last line. No colours."""
+    """One row a property, beneath it the groups that did not pass, and the verdict in the last line. No colours."""
 
     name = "text"
 
@@ -55,10 +56,19 @@ def _add(table: Table, item: PropertyResult) -> None:
         return Text(printable(text), overflow="fold")
 
     verdict = cell(item.verdict.value)
-    table.add_row(verdict, cell(item.id), cell(item.threshold or ""), cell(figure(item)), cell(item.reason))
+    table.add_row(verdict, cell(item.id), cell(item.threshold or ""), cell(_brief(item)), cell(item.reason))
     for group in item.groups:
+        if group.verdict is Verdict.PASS:
+            continue
         name = Padding(cell(group.name), (0, 0, 0, 2))
         table.add_row(cell(group.verdict.value), name, "", "", cell(group.reason))
+
+
+def _brief(item: PropertyResult) -> str:
+    """The figure with at most six digits after the point, an exact one without its interval."""
+    text = re.sub(r"(\.\d{6})\d+", r"\1…", figure(item))
+    ends = {(item.estimate or "")[:-1], (item.lower or "")[:-1], (item.upper or "")[:-1]}
+    return text.split(" [")[0] if len(ends) == 1 else text
 
 
 def _last_line(result: GateResult) -> str:
