@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from certifair.errors import InputError
-from certifair.evidence.files import read_regular
+from certifair.evidence.files import read_input
 
 PublicKey = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 _HASHES: dict[str, hashes.HashAlgorithm] = {"secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384()}
@@ -58,7 +58,7 @@ def pin(key: object, where: str) -> PinnedKey:
 
 def load_public_key(path: Path) -> PinnedKey:
     """A PEM public key from a file. Raises InputError."""
-    return parse_public_key(read_regular(path.resolve() if path.exists() else path, limit=1 << 16), str(path))
+    return parse_public_key(read_input(path), str(path))
 
 
 def parse_public_key(content: bytes, where: str) -> PinnedKey:

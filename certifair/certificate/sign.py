@@ -23,7 +23,7 @@ from certifair.certificate.envelope import PAYLOAD_TYPE, STATEMENT_TYPE, pack
 from certifair.certificate.keys import pin
 from certifair.errors import InputError
 from certifair.evidence.canonical import canonical
-from certifair.evidence.files import read_regular, write_atomic
+from certifair.evidence.files import read_input, write_atomic
 
 Json = dict[str, Any]
 
@@ -45,7 +45,7 @@ def sign_statement(signer: CryptoSigner, predicate_type: str, subject: tuple[str
 
 def load_signer(path: Path, passphrase: str | None) -> CryptoSigner:
     """The signer of a PEM private key. Raises InputError: unreadable, wrong passphrase, kind of key not allowed."""
-    content = read_regular(path.resolve() if path.exists() else path, limit=1 << 16)
+    content = read_input(path)
     advice = "set CERTIFAIR_PASSPHRASE to its passphrase" if b"ENCRYPTED" in content else "make one with keygen"
     secret = passphrase.encode() if passphrase and b"ENCRYPTED" in content else None
     try:

@@ -26,6 +26,11 @@ def format_time(time: datetime) -> str:
     return time.astimezone(UTC).strftime(FORMAT)
 
 
+def now_or(time: datetime | None) -> datetime:
+    """The given time, or the clock's, in whole seconds."""
+    return (time or datetime.now(UTC)).replace(microsecond=0)
+
+
 def later(time: datetime, *, days: int) -> datetime:
     """ValueError where the calendar ends."""
     try:

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-from certifair.checks._tally import cell_codes, mapped
+from certifair.checks._tally import cell_codes, counts_as_sums, source_of
 from certifair.checks.base import Context, Json, Judgement, cell_json
 from certifair.checks.population import mean_range, tails
 from certifair.evidence.bundle import Evidence
 from certifair.exact.decimals import format_rational, parse_rational, round_down, round_up
 from certifair.exact.sums import exact_counts, exact_sums
 from certifair.exact.tails import beta_mixture, clopper_pearson, propose_beta_mixture
+from certifair.spec.groups import Cell
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
 
@@ -31,31 +32,37 @@ UNIT = Fraction(1, 2**53)
 
 def measure_cells(terms: Terms, evidence: Evidence, context: Context) -> list[Json]:
     """All cells of the claim with people, sum and bounds (certificates/README.md 9.5)."""
-    values, _ = mapped(terms, evidence)
+    cube, source = evidence.cube, source_of(terms, evidence)
+    positives = cube.positives(source, terms.decision_threshold)
+    sums = counts_as_sums(positives) if terms.map == "decisions" else cube.sums(source)
     found: list[Json] = []
     for p in range(len(terms.partitions)):
-        codes, width = cell_codes(terms, p, evidence)
-        cells = [cell for cell in terms.cells if cell.partition == p]
-        counts = exact_counts(np.ones(len(codes), dtype=bool), codes, width)
-        totals = [exact_sums(values, codes, width).exact(k) for k in range(width)]
+        codes, width = cell_codes(terms, p, cube)
+        counts = exact_counts(cube.counts, codes, width).tolist()
+        totals = [sums.regroup(codes, width).exact(k) for k in range(width)]
         if not terms.metric.has_ratio:
-            assert evidence.labels is not None
-            labels = exact_sums(evidence.labels, codes, width)
+            labels = cube.sums("labels").regroup(codes, width)
             totals = [labels.exact(k) - total for k, total in enumerate(totals)]
-        for k, cell in enumerate(cells):
-            entry = {**cell_json(terms, cell), "n": int(counts[k]), "sum": format_rational(totals[k])}
-            sequence = _sequence(terms, evidence, values, codes == k) if terms.method == "empirical_bernstein" else None
+        sequences = _sequences(terms, p, evidence) if terms.method == "empirical_bernstein" else [None] * width
+        for cell, n, total, sequence in zip(_cells_of(terms, p), counts, totals, sequences, strict=True):
+            entry = {**cell_json(terms, cell), "n": n, "sum": format_rational(total)}
             found.append({**entry, **_bounds(terms, entry, sequence, context)})
     return found
 
 
-def _sequence(terms: Terms, evidence: Evidence, values: Array, mask: NDArray[np.bool_]) -> Array:
-    """The cell's values in order of arrival, scaled to [0, 1] for residuals."""
-    if terms.metric.has_ratio:
-        return values[mask]
-    assert evidence.labels is not None
-    residuals: Array = (evidence.labels[mask] - values[mask]) / 2 + 0.5
-    return residuals
+def _cells_of(terms: Terms, partition: int) -> list[Cell]:
+    return [cell for cell in terms.cells if cell.partition == partition]
+
+
+def _sequences(terms: Terms, partition: int, evidence: Evidence) -> list[Array]:
+    """The values of each cell in order of arrival, scaled to [0, 1] for residuals."""
+    codes, width = cell_codes(terms, partition, evidence)
+    assert evidence.scores is not None
+    values = evidence.scores
+    if not terms.metric.has_ratio:
+        assert evidence.labels is not None
+        values = (evidence.labels - values) / 2 + 0.5
+    return [values[codes == k] for k in range(width)]
 
 
 def _bounds(terms: Terms, entry: Json, sequence: Array | None, context: Context) -> Json:

@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from certifair.checks.base import PLACES, Json, Measured, cell_json
 from certifair.checks.feasibility import has_decision_gap
 from certifair.errors import InputError
-from certifair.evidence.bundle import Evidence, largest_float_at_most
+from certifair.evidence.bundle import Evidence
+from certifair.evidence.cube import Coded, Codes
 from certifair.evidence.groups import group_codes
-from certifair.exact.decimals import format_decimal, format_rational, round_up
-from certifair.exact.sums import ExactSums, exact_counts, exact_sums
+from certifair.exact.decimals import format_decimal, format_rational, largest_float_at_most, round_up
+from certifair.exact.sums import ExactSums, exact_counts
 from certifair.spec.groups import Cell
-from certifair.spec.metrics.base import LABEL, CellSum, Row
+from certifair.spec.metrics.base import CellSum, Row
 from certifair.spec.policy import Policy
 from certifair.spec.terms import Terms
 
 Array = NDArray[np.float64]
-Codes = NDArray[np.int64]
 UNIT = 2.0**-53
 """Relative error of one float64 operation."""
 
@@ -56,25 +56,25 @@ class Tally:
     def __init__(self, terms: Terms, evidence: Evidence) -> None:
         self.terms = terms
         self.batches = len(evidence.batch_names)
-        self._values, decided = mapped(terms, evidence)
-        self._labels = None if terms.metric.has_ratio else evidence.labels
-        self._blocks = [self._block(p, evidence, decided) for p in range(len(terms.partitions))]
-        self._first = {p: next(k for k, c in enumerate(terms.cells) if c.partition == p) for p in self._partitions()}
-        self._local = {cell: k - self._first[cell.partition] for k, cell in enumerate(terms.cells)}
+        self._cube, self._source = evidence.cube, source_of(terms, evidence)
+        self._blocks = [self._block(p) for p in range(len(terms.partitions))]
+        first: dict[int, int] = {}
+        for k, cell in enumerate(terms.cells):
+            first.setdefault(cell.partition, k)
+        self._local = {cell: k - first[cell.partition] for k, cell in enumerate(terms.cells)}
 
-    def _partitions(self) -> range:
-        return range(len(self.terms.partitions))
-
-    def _block(self, partition: int, evidence: Evidence, decided: NDArray[np.bool_]) -> _Block:
-        local, width = cell_codes(self.terms, partition, evidence)
-        codes = local if self.batches == 1 else np.where(local >= 0, evidence.batch * width + local, -1)
+    def _block(self, partition: int) -> _Block:
+        cube = self._cube
+        local, width = cell_codes(self.terms, partition, cube)
+        codes = np.where(local >= 0, cube.batch * width + local, -1)
         size = self.batches * width
-        shape = (self.batches, width)
+        positives = cube.positives(self._source, self.terms.decision_threshold)
+        sums = counts_as_sums(positives) if self.terms.map == "decisions" else cube.sums(self._source)
         return _Block(
-            counts=exact_counts(np.ones(len(codes), dtype=bool), codes, size).reshape(shape),
-            positives=exact_counts(decided, codes, size).reshape(shape),
-            sums=exact_sums(self._values, codes, size),
-            labels=None if self._labels is None else exact_sums(self._labels, codes, size),
+            counts=exact_counts(cube.counts, codes, size).reshape(self.batches, width),
+            positives=exact_counts(positives, codes, size).reshape(self.batches, width),
+            sums=sums.regroup(codes, size),
+            labels=None if self.terms.metric.has_ratio else cube.sums("labels").regroup(codes, size),
         )
 
     def counts(self, cell: Cell) -> NDArray[np.int64]:
@@ -111,27 +111,32 @@ class Tally:
         return row.ratio(sums) if self.terms.form == "ratio" else row.difference(sums)
 
 
-def mapped(terms: Terms, evidence: Evidence) -> tuple[Array, NDArray[np.bool_]]:
-    """(the values the claim speaks of, who is decided positively), shapes (n,)."""
-    source = evidence.predictions if terms.map == "served" else evidence.scores
-    if source is None:
+def counts_as_sums(counts: NDArray[np.int64]) -> ExactSums:
+    """Counts, as the sums of ones that they are."""
+    return ExactSums(len(counts), ((0, counts),))
+
+
+def source_of(terms: Terms, evidence: Evidence) -> str:
+    """The column that the claim's values come from: what was served, or the scores."""
+    if terms.map == "served":
+        return "served"
+    if evidence.scores is None:
         raise InputError(f"claim {terms.id!r} speaks of {terms.map}, but the bundle has no scores")
-    decided = source > largest_float_at_most(terms.decision_threshold)
-    return (decided.astype(np.float64) if terms.map == "decisions" else source), decided
+    return "scores"
 
 
-def cell_codes(terms: Terms, partition: int, evidence: Evidence) -> tuple[Codes, int]:
-    """(each row's cell within a partition, condition by condition, −1 for nobody's; the number of cells)."""
-    groups, width = group_codes(terms.partitions[partition].features, evidence)
+def cell_codes(terms: Terms, partition: int, coded: Coded) -> tuple[Codes, int]:
+    """(the claim's cell of each row or joint cell of a partition, condition by condition, −1 for none; the width)."""
+    groups, width = group_codes(terms.partitions[partition].features, coded)
     if terms.condition_on is None:
         return groups, width
-    if terms.metric.label_conditions and terms.condition_on == LABEL:
-        assert evidence.labels is not None
-        condition = np.full(evidence.n, -1, dtype=np.int64)
+    if terms.metric.label_conditions:
+        assert coded.labels is not None
+        condition = np.full(len(groups), -1, dtype=np.int64)
         for k, label in enumerate(terms.conditions):
-            condition[evidence.labels == float(label)] = k
+            condition[coded.labels == float(label)] = k
     else:
-        condition = evidence.codes[terms.condition_on]
+        condition = coded.codes[terms.condition_on]
     return np.where(condition >= 0, condition * width + groups, -1), width * len(terms.conditions)
 
 

@@ -7,8 +7,9 @@ import re
 import uuid
 from pathlib import Path
 
-from certifair.cli.options import add_now, claim_lines, now_of, passphrase, read_input, say
+from certifair.cli.options import add_now, claim_lines, now_of, passphrase, say
 from certifair.errors import InputError
+from certifair.evidence.files import read_input
 
 _SERIAL = re.compile("[A-Za-z0-9._:-]{1,128}")
 

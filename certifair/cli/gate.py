@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from certifair.cli.options import add_trust, expectations, read_input
+from certifair.cli.options import add_trust, expectations
+from certifair.evidence.files import read_input
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

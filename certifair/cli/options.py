@@ -7,13 +7,13 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certifair.errors import InputError
 from certifair.evidence.canonical import canonical, sha256, strict_json
-from certifair.evidence.files import read_regular
+from certifair.evidence.files import read_input
 
 if TYPE_CHECKING:
     from certifair.certificate.verify import Expectations
@@ -31,10 +31,10 @@ def add_now(parser: argparse.ArgumentParser) -> None:
 
 def now_of(args: argparse.Namespace) -> datetime:
     """The injected time, or the clock's, in whole seconds."""
-    from certifair.certificate.times import parse_time
+    from certifair.certificate.times import now_or, parse_time
 
     if args.now is None:
-        return datetime.now(UTC).replace(microsecond=0)
+        return now_or(None)
     try:
         return parse_time(args.now)
     except ValueError as error:
@@ -67,11 +67,6 @@ def expectations(args: argparse.Namespace) -> Expectations:
         model_sha256=None if args.model is None else sha256(read_input(args.model)),
         registrar_keys=load_public_keys(args.registrar_key),
     )
-
-
-def read_input(path: Path) -> bytes:
-    """A file that the user names; links are followed, pipes and devices are not."""
-    return read_regular(path.resolve() if path.exists() else path)
 
 
 def subject_digest(text: str) -> str:

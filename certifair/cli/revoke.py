@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from certifair.cli.options import add_now, now_of, passphrase, read_input
+from certifair.cli.options import add_now, now_of, passphrase
+from certifair.evidence.files import read_input
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,10 +12,9 @@ Names are fixed by role, so no path in a manifest is ever followed.
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, final
 
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from certifair.errors import InputError
 from certifair.evidence import files
 from certifair.evidence.canonical import canonical, sha256, strict_json
+from certifair.evidence.cube import Cube
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers
 from certifair.spec import metrics
@@ -64,7 +64,7 @@ class Evidence:
     values: Values
     batch_names: tuple[str, ...]
     batch: NDArray[np.int64]
-    codes: Mapping[str, NDArray[np.int64]]
+    codes: dict[str, NDArray[np.int64]]
     labels: NDArray[np.float64] | None
     scores: NDArray[np.float64] | None
     predictions: NDArray[np.float64]
@@ -74,11 +74,11 @@ class Evidence:
     def n(self) -> int:
         return len(self.predictions)
 
-
-def largest_float_at_most(value: Fraction) -> float:
-    """For every float64 x: x > value exactly if x > this. So a threshold is compared as it was written."""
-    nearest = float(value)
-    return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
+    @functools.cached_property
+    def cube(self) -> Cube:
+        """Counts and sums of every joint cell of the columns."""
+        sources = {"served": self.predictions, "scores": self.scores, "labels": self.labels}
+        return Cube(self, {name: values for name, values in sources.items() if values is not None})
 
 
 def read_contents(root: Path) -> Contents:
@@ -224,9 +224,9 @@ def _batches(predictions: pa.Table, where: str) -> tuple[tuple[str, ...], NDArra
         raise InputError("batch_id is missing in a row", where=where)
     plain = pc.cast(column, pa.string()) if not pa.types.is_dictionary(column.type) else column
     indices, names = _dictionary(plain)
+    if len(names) == 1:
+        return (names[0],), indices
     used, first, inverse = np.unique(indices, return_index=True, return_inverse=True)
-    if len(used) == 1:
-        return (names[used[0]],), np.zeros(len(indices), dtype=np.int64)
     order = np.argsort(first, kind="stable")
     rank = np.empty(len(used), dtype=np.int64)
     rank[order] = np.arange(len(used))
@@ -248,9 +248,9 @@ def _codes(
     if column.null_count:
         raise InputError(f"{name!r} is missing in a row", where=f"{where}/data.parquet")
     indices, texts = _dictionary(column)
-    used = set(np.unique(indices).tolist())
+    used = np.bincount(indices, minlength=len(texts))
     for k, value in enumerate(texts):
-        if k in used and value not in declared:
+        if used[k] and value not in declared:
             row = first_row(indices == k)
             raise InputError(f"{name!r} has the undeclared value {value!r} in row {row}", where=f"{where}/data.parquet")
     position = {value: code for code, value in enumerate(declared)}

@@ -26,6 +26,11 @@ def read_regular(path: Path, *, limit: int | None = None) -> bytes:
         return file.read()
 
 
+def read_input(path: Path) -> bytes:
+    """A file that the user names: links are followed, pipes and devices are not. Raises InputError."""
+    return read_regular(path.resolve() if path.exists() else path)
+
+
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Temporary file beside it, fsync, rename: whoever looks sees the old file or the new one."""
     temporary = _temporary(path)

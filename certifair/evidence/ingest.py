@@ -32,22 +32,23 @@ from certifair.spec.policy import Policy
 from certifair.spec.toml_reader import nearest
 
 
-def ingest(source: Any, policy_path: Path, out: Path, multipliers: Any = None) -> int:
+def ingest(source: Any, policy: str | Path, out: str | Path, multipliers: Any = None) -> int:
     """Write the bundle `out` from a table (path or data frame) and a policy file; returns the number of rows kept.
 
     Raises InputError (file, row, what to do) before anything is written; the folder appears whole or not at all.
     """
-    content = files.read_regular(policy_path.resolve() if policy_path.exists() else policy_path)
-    policy = Policy.parse(content, str(policy_path))
-    values = policy.declared(str(policy_path))
-    _check_maps(policy, str(policy_path))
-    table, where = read_table(source, _wanted(policy, str(policy_path)))
-    data, predictions, exclusions = _tables(policy, values, table, where)
+    path, out = Path(policy), Path(out)
+    content = files.read_input(path)
+    parsed = Policy.parse(content, str(path))
+    values = parsed.declared(str(path))
+    _check_maps(parsed, str(path))
+    table, where = read_table(source, _wanted(parsed, str(path)))
+    data, predictions, exclusions = _tables(parsed, values, table, where)
     contents: Contents = {
         "data": table_bytes(data),
         "predictions": table_bytes(predictions),
         "policy": content,
-        "system": canonical(_system(policy, policy_path.parent)),
+        "system": canonical(_system(parsed, path.parent)),
     }
     if multipliers is not None:
         contents["multipliers"] = _multipliers(multipliers)
@@ -68,7 +69,7 @@ def _file_digest(folder: Path, name: str | None) -> Json | None:
     if name is None:
         return None
     path = folder / name
-    return {"name": Path(name).name, "sha256": sha256(files.read_regular(path.resolve() if path.exists() else path))}
+    return {"name": Path(name).name, "sha256": sha256(files.read_input(path))}
 
 
 def _wanted(policy: Policy, where: str) -> list[str]:

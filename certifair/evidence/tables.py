@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from certifair.errors import InputError
 from certifair.evidence.canonical import BYTE_ORDER_MARKS
-from certifair.evidence.files import read_regular
+from certifair.evidence.files import read_input
 from certifair.spec.toml_reader import nearest
 
 
@@ -49,8 +49,7 @@ def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
         raise InputError(
             f"has the unknown suffix {path.suffix!r}", where=str(path), advice=f"use {', '.join(_READERS)}"
         )
-    # A user's own table may be a link; only bundles refuse them.
-    content = read_regular(path.resolve() if path.exists() else path)
+    content = read_input(path)
     if not content.strip():
         raise InputError("is empty", where=str(path), advice="it needs a header and at least one row")
     if content.startswith(BYTE_ORDER_MARKS):

@@ -6,6 +6,7 @@ Texts are limited in length (400 and 2400 characters) far below the 4300 digits 
 
 from __future__ import annotations
 
+import math
 import re
 from fractions import Fraction
 from math import isqrt
@@ -150,3 +151,9 @@ def _decimal_places(denominator: int) -> int:
     if places > _MAX_PLACES:
         raise ValueError("the number is too long for a decimal text")
     return places
+
+
+def largest_float_at_most(value: Fraction) -> float:
+    """For every float64 x: x > value exactly if x > this. So a threshold is compared as it was written."""
+    nearest = float(value)
+    return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)

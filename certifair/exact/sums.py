@@ -49,6 +49,19 @@ class ExactSums:
         # int64 suffices: the magnitudes of all cells of a level together are at most n·2^30 < 2^63.
         return _from_units([(exponent, int(integers.sum())) for exponent, integers in self.levels])
 
+    def regroup(self, codes: NDArray[np.integer[Any]], size: int) -> ExactSums:
+        """The sums of coarser cells: `codes` (size of this,) in [0, size), or -1 for a cell that is left out.
+
+        Integers are added in int64, which holds all cells of a level together (see `total`).
+        """
+        counted = codes >= 0
+        levels = []
+        for exponent, integers in self.levels:
+            merged = np.zeros(size, dtype=np.int64)
+            np.add.at(merged, codes[counted], integers[counted])
+            levels.append((exponent, merged))
+        return ExactSums(size, tuple(levels))
+
     def approximate(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Float64 sums and error bounds, both of shape (size,), with |values - exact| <= error for every cell.
 

@@ -38,9 +38,6 @@ EXACT_N = 3000  # up to this n the tests of 9.5 are exact in integers, beyond it
 MAX_TERMS = 200_000  # most terms of a binomial tail that are added up for larger n
 MAX_BITS = 40_000  # of the common denominator of the sums in one partition; each of them has at most 8000
 WORK = 60_000_000  # work allowed for one certificate, in steps of about a microsecond
-# Section 9 opens with "all that can be derived again from the certificate alone must come out the same". True also
-# checks what follows from that sentence without being spelled out below it (all of it in the two check_general_*).
-GENERAL_CLAUSE = True
 
 Pair = tuple[Fraction, Fraction]
 Ends = tuple[Fraction, Fraction | None]  # low, high (None: infinite)
@@ -448,6 +445,7 @@ def check_groups(predicate: Any, total: int) -> None:
             need(features in tuples, "partition of a claim is not in groups")
             need(partition["groups"] == tuples[features], "tuples of a claim are not those of groups")
     need(all(len(features) == 1 or features in used for features in tables), "partition of no claim in groups")
+    need(all((feature,) in tables for feature in values), "a feature that does not stand alone")
     missing = {
         features[0]: sum(cell["n"] for cell in table["cells"] if cell["value"] == ["(missing)"])
         for features, table in tables.items()
@@ -474,16 +472,16 @@ def check_consistency(predicate: Any, subject: str) -> None:
     total = check_materials(predicate, subject)
     check_groups(predicate, total)
     check_whole(predicate)
-    tables = {tuple(table["features"]): table for table in predicate["groups"]}
-    sizes = {features: [cell["n"] for cell in table["cells"]] for features, table in tables.items()}
+    tables = {tuple(table["features"]): table["cells"] for table in predicate["groups"]}
+    threshold = predicate["system"]["threshold"]
     for claim in predicate["claims"]:
         check_shape(claim, budget)
         need(claim["statement"] == statement_text(claim), "statement")
-        groups = [sizes[tuple(partition["features"])] for partition in claim["partitions"]]
+        groups = [tables[tuple(partition["features"])] for partition in claim["partitions"]]
         if claim["form"] == "projection":
             check_projection(claim, total)
         elif claim["kind"] == "feasibility":
-            check_feasibility(claim, total, groups, budget)
+            check_feasibility(claim, total, groups, threshold, budget)
         else:
             check_population(claim, predicate, groups, budget)
     need(predicate["regulatoryViews"] == regulatory_views(predicate["groups"], total), "regulatoryViews")
@@ -494,6 +492,8 @@ def check_shape(claim: Any, budget: Budget) -> None:
     """Section 9.2: features, conditions, comparator."""
     features, column, conditions = claim["sensitiveFeatures"], claim["conditionOn"], claim["conditions"]
     need(len(set(features)) == len(features), "sensitive feature twice")
+    need(len(set(conditions)) == len(conditions), "condition twice")
+    need(decimal(claim["threshold"]) >= 0 and decimal(claim["tau"]) >= 0, "negative threshold or tau")
     expected = [features] if claim["intersectional"] else [[feature] for feature in features]
     need([partition["features"] for partition in claim["partitions"]] == expected, "partitions")
     metric = claim["metric"]
@@ -501,7 +501,6 @@ def check_shape(claim: Any, budget: Budget) -> None:
         need(column is None and conditions == [], "conditions of an unconditional metric")
     elif metric == "conditional_parity":
         need(column is not None and len(conditions) > 0, "conditions of conditional_parity")
-        need(len(set(conditions)) == len(conditions), "condition twice")
     else:
         labels = ["0", "1"] if metric == "equalized_odds" else ["1"]
         need(column == "label" and conditions == labels, "conditions on the label")
@@ -606,13 +605,11 @@ def check_batch_row(claim: Any, row: Any, k: int, chosen: Sequence[int], batches
         need(undecided > 0 or not (small or None in values.values()), "undecided")
     else:
         need((undecided > 0) == small, "undecided")
-    if total == 1:
-        value = next(iter(values.values()))
-        fails = value is not None and not holds(claim, value)
-        found = (counted, undecided, failed, row["smallestGroup"])
-        need(found == (int(value is not None), int(value is None), int(fails), sizes[0]), "row of a single batch")
-    if GENERAL_CLAUSE:
-        check_general_row(claim, row, list(values.values()), sizes)
+    decided = [value for value in values.values() if value is not None]
+    seen = (len(decided), len(values) - len(decided), sum(not holds(claim, value) for value in decided))
+    need(all(a <= b for a, b in zip(seen, (counted, undecided, failed), strict=True)), "more listed than counted")
+    if len(values) == total:
+        need((*seen, min(sizes)) == (counted, undecided, failed, row["smallestGroup"]), "all batches are listed")
     if counted == 0:
         need(row["worstBatch"] is None, "worstBatch of nothing")
         return None
@@ -629,40 +626,36 @@ def check_batch_row(claim: Any, row: Any, k: int, chosen: Sequence[int], batches
     return worst
 
 
-def check_general_row(claim: Any, row: Any, values: Sequence[Fraction | None], sizes: Sequence[int]) -> None:
-    """Section 9, first sentence: the listed batches are among those that the row counts."""
-    decided = [value for value in values if value is not None]
-    failed = sum(not holds(claim, value) for value in decided)
-    need(len(decided) <= row["counted"] and failed <= row["failed"], "more in the listed batches than counted")
-    need(len(values) - len(decided) <= row["undecided"], "more undecided in the listed batches than counted")
-    if len(values) == claim["witness"]["batches"]["total"]:
-        need((failed, min(sizes)) == (row["failed"], row["smallestGroup"]), "counts where every batch is listed")
+def check_people(claim: Any, groups: Sequence[Any], cells: Sequence[Any], whole: bool, threshold: str | None) -> None:
+    """Sections 9.3 and 9.5: the cells against `groups`; `whole`: they hold everybody, if there is no condition."""
+    people: dict[tuple[int, tuple[str, ...]], list[Any]] = {}
+    for cell in cells:
+        people.setdefault((cell["partition"], tuple(cell["group"])), []).append(cell)
+    same = whole and claim["conditionOn"] is None
+    for index, table in enumerate(groups):
+        for group in table:
+            found = people.get((index, tuple(group["value"])), [])
+            n = sum(cell["n"] for cell in found)
+            need(n == group["n"] if same else n <= group["n"], "other people in the cells than in groups")
+            if same and claim["map"] == "served":
+                need(found[0]["sum"] == group["sum"], "another sum than in groups")
+                agree = claim["decisionThreshold"] != threshold or found[0]["positives"] == group["positives"]
+                need(agree, "other positives than in groups")
 
 
-def check_general_claim(claim: Any, total: int, groups: Sequence[Sequence[int]], lists: Sequence[Any]) -> None:
-    """Section 9, first sentence: no more people in the cells than in `groups`; the range of the predictions."""
-    bounds = claim["witness"].get("bounds")
-    low, high = (rational(bounds["minimum"]), rational(bounds["maximum"])) if bounds else (Fraction(0), Fraction(0))
-    need(bounds is None or (low <= high and max(bounds["below"], bounds["above"]) <= total), "bounds")
-    people: dict[tuple[int, tuple[str, ...]], int] = {}
-    for cell in itertools.chain.from_iterable(lists):
-        place = (cell["partition"], tuple(cell["group"]))
-        people[place] = people.get(place, 0) + cell["n"]
-        if bounds is not None:
-            need(low * cell["n"] <= rational(cell["sum"]) <= high * cell["n"], "mean outside the range")
-    for index, partition in enumerate(claim["partitions"]):
-        for group, n in zip(partition["groups"], groups[index], strict=True):
-            need(people.get((index, tuple(group)), 0) <= n, "more people in the cells than in groups")
-
-
-def check_bounds(claim: Any) -> bool:
+def check_bounds(claim: Any, total: int, cells: Sequence[Any]) -> bool:
     """Section 9.3: witness.bounds; True if violated."""
     bounds, tau = claim["witness"]["bounds"], decimal(claim["tau"])
     if bounds is None:
         return False
     need(claim["map"] == "served", "bounds without served predictions")
-    need((bounds["below"] > 0) == (rational(bounds["minimum"]) < decimal(bounds["lower"]) - tau), "below")
-    need((bounds["above"] > 0) == (rational(bounds["maximum"]) > decimal(bounds["upper"]) + tau), "above")
+    lower, upper = decimal(bounds["lower"]), decimal(bounds["upper"])
+    low, high = rational(bounds["minimum"]), rational(bounds["maximum"])
+    need(lower < upper and low <= high and bounds["below"] + bounds["above"] <= total, "bounds")
+    need((bounds["below"] > 0) == (low < lower - tau), "below")
+    need((bounds["above"] > 0) == (high > upper + tau), "above")
+    for cell in cells:
+        need(low * cell["n"] <= rational(cell["sum"]) <= high * cell["n"], "mean outside the range")
     return bool(bounds["below"] + bounds["above"] > 0)
 
 
@@ -673,12 +666,10 @@ def check_decision_gap(claim: Any, counted: bool, batches: Sequence[Batch]) -> N
     need((gap is not None) == (asked and counted), "decisionGap")
     listed = [value for batch in batches for value in batch.gaps]
     if gap is not None and listed:
-        if total == 1 or (GENERAL_CLAUSE and total == len(batches)):
-            need(gap == up(max(listed)), "decisionGap")
-        need(not GENERAL_CLAUSE or decimal(gap) >= max(listed), "decisionGap")
+        need(gap == up(max(listed)) if total == 1 else decimal(gap) >= max(listed), "decisionGap")
 
 
-def check_feasibility(claim: Any, total: int, groups: Sequence[Sequence[int]], budget: Budget) -> None:
+def check_feasibility(claim: Any, total: int, groups: Sequence[Any], threshold: str, budget: Budget) -> None:
     """Section 9.3."""
     witness, ratio = claim["witness"], claim["form"] == "ratio"
     listed, count = witness["batches"]["listed"], witness["batches"]["total"]
@@ -689,19 +680,15 @@ def check_feasibility(claim: Any, total: int, groups: Sequence[Sequence[int]], b
     need(len(batches) == len(listed) <= count, "listed batches")
     if count == 1:
         need(len(listed) == 1, "the only batch is not listed")
-        people = [0] * len(claim["partitions"])
-        for cell in listed[0]["cells"]:
-            people[cell["partition"]] += cell["n"]
-        need(claim["conditionOn"] is not None or set(people) == {total}, "the n of a partition do not add up")
     else:
         need(set(batches) <= {row["worstBatch"] for row in witness["rows"]}, "a listed batch is no row's worst")
-    if GENERAL_CLAUSE:
-        need(count <= total, "more batches than people")
-        check_general_claim(claim, total, groups, [batch["cells"] for batch in listed])
+    need(count <= total, "more batches than people")
+    cells = [cell for batch in listed for cell in batch["cells"]]
+    check_people(claim, groups, cells, count == 1, threshold)
     worst = []
     for k, (row, chosen) in enumerate(zip(witness["rows"], rows, strict=True)):
         worst.append(check_batch_row(claim, row, k, chosen, batches))
-    failed = check_bounds(claim) or any(row["failed"] for row in witness["rows"])
+    failed = check_bounds(claim, total, cells) or any(row["failed"] for row in witness["rows"])
     open_rows = any(row["undecided"] or not row["counted"] for row in witness["rows"])
     need(claim["verdict"] == ("FAIL" if failed else "UNDECIDED" if open_rows else "PASS"), "verdict of a claim")
     known = [value for value in worst if value is not None]
@@ -719,12 +706,13 @@ def check_projection(claim: Any, total: int) -> None:
     witness, worst = claim["witness"], claim["witness"]["worst"]
     need(witness["counted"] + witness["undecided"] == witness["batches"], "counts of a projection")
     need((worst is None) == (witness["counted"] == 0), "worst batch of a projection")
+    lower, upper, epsilon = (decimal(witness["layer"][name]) for name in ("lower", "upper", "epsilon"))
+    need(lower < upper and epsilon >= 0 and witness["batches"] <= total, "layer or batches of a projection")
     expected: tuple[str | None, ...] = (None, None, None)
     passes = False
     if worst is not None:
         threshold, square = decimal(claim["threshold"]), 2 * decimal(worst["gap"]) / worst["n"]
-        need(square >= 0 and threshold >= 0, "negative distance")
-        need(not GENERAL_CLAUSE or max(worst["n"], witness["batches"]) <= total, "more than all people")
+        need(square >= 0 and worst["n"] <= total, "negative distance, or more than all people")
         scaled = math.ceil(square * 10**24)
         root = _plain(math.isqrt(scaled - 1) + 1 if scaled else 0)
         expected, passes = (root, "0", root), witness["undecided"] == 0 and square <= threshold**2
@@ -877,8 +865,10 @@ def population_cells(claim: Any, predicate: Any, budget: Budget) -> tuple[list[P
         need(n > 0 or total == 0, "sum of nobody")
         need(not decisions or (total.denominator == 1 and 0 <= total <= n), "number of successes")
         known = n >= max(1, claim["minGroupSize"]) and system["frozen"] and system["heldOut"]
-        need((cell["interval"] is not None) == (cell["oneSided"] is not None) == known, "interval or null")
-        if known and decisions:
+        given = cell["interval"] is not None
+        need(given == (cell["oneSided"] is not None) and n <= 10**9, "one of two intervals, or too many people")
+        need(given == known or (not given and not decisions), "interval or null")
+        if given and decisions:
             budget.spend(4 * (n * n // 1000 + 100 if n <= EXACT_N else _terms(n)))
         inner.append(check_pair(claim, cell, "interval", alpha / (2 * len(cells))))
         outer.append(check_pair(claim, cell, "oneSided", alpha / 2))
@@ -900,15 +890,14 @@ def population_verdicts(claim: Any, inner: Sequence[Ends | None], passes: bool) 
     return verdicts, "FAIL" if "FAIL" in verdicts else "UNDECIDED"
 
 
-def check_population(claim: Any, predicate: Any, groups: Sequence[Sequence[int]], budget: Budget) -> None:
+def check_population(claim: Any, predicate: Any, groups: Sequence[Any], budget: Budget) -> None:
     """Section 9.5."""
     witness, form = claim["witness"], claim["form"]
     rows = claim_rows(claim, witness["rows"])
     digits = max(len(cell["sum"]) for cell in witness["cells"])
     budget.spend(len(rows) * (20 + digits // 10))
     pairs, one_sided = population_cells(claim, predicate, budget)
-    if GENERAL_CLAUSE:
-        check_general_claim(claim, 0, groups, [witness["cells"]])
+    check_people(claim, groups, witness["cells"], True, None)
     inner = [row_ends(form, [pairs[k] for k in chosen]) for chosen in rows]
     outer = [row_ends(form, [one_sided[k] for k in chosen]) for chosen in rows]
     ratio = form == "ratio"
