@@ -10,8 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 from certifair.certificate.keys import PinnedKey
 from certifair.errors import UntrustedError
@@ -26,8 +25,7 @@ Json = dict[str, Any]
 
 
 @final
-@dataclass(frozen=True)
-class Statement:
+class Statement(NamedTuple):
     """A statement whose signature was verified, and by which key."""
 
     subject_name: str

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
 from certifair.exact.decimals import format_decimal, round_down, round_up
 from certifair.spec.groups import Cell
@@ -31,8 +31,7 @@ class InconsistentError(ValueError):
 
 
 @final
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """What a claim needs to know of its certificate: people, population claims, and the owner's declarations."""
 
     n: int
@@ -41,8 +40,7 @@ class Context:
 
 
 @final
-@dataclass(frozen=True)
-class RowVerdict:
+class RowVerdict(NamedTuple):
     """The verdict of one row; `figure` is its worst value (or the end of its interval that decides), for messages."""
 
     row: Row
@@ -67,12 +65,11 @@ class Judgement:
 
 
 @final
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """A witness, and what only the evidence can tell."""
 
     witness: Json
-    extra: Json = field(default_factory=dict)
+    extra: Json
 
 
 class Check(ABC):

@@ -31,7 +31,7 @@ class Projection(Check):
     def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
         from certifair.checks import _duality
 
-        return Measured(_duality.measure(terms, evidence))
+        return Measured(_duality.measure(terms, evidence), {})
 
     def consistent(self, terms: Terms, witness: Json, context: Context) -> None:
         """Steps of certificates/README.md 9.4."""

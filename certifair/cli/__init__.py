@@ -7,7 +7,6 @@ import gc
 import importlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 from types import ModuleType
 from typing import NoReturn
@@ -52,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _report(verb: str, error: Exception) -> None:
     if os.environ.get("CERTIFAIR_DEBUG"):
+        import traceback
+
         traceback.print_exception(error)
     detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
     print(

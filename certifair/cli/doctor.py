@@ -13,7 +13,6 @@ CORE = (
     "scipy",
     "pyarrow",
     "narwhals",
-    "duckdb",
     "cryptography",
     "securesystemslib",
     "rfc8785",
@@ -22,6 +21,7 @@ CORE = (
 )
 OPTIONAL = {
     "auto_LiRPA": "pip install --no-deps auto_LiRPA==0.3 && pip install tqdm packaging appdirs pyyaml",
+    "duckdb": "pip install duckdb",
     "fairlearn": "pip install fairlearn",
     "pandas": "pip install pandas",
     "polars": "pip install polars",

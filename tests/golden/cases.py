@@ -190,14 +190,14 @@ def _all() -> list[Case]:
         ),
         Case(
             "batches",
-            head('"sex", "age"')
-            + prop("parity", FEASIBLE + "epsilon = 0.3\nmin_group_size = 5", '"sex", "age"')
+            head()
+            + prop("parity", FEASIBLE + "epsilon = 0.3\nmin_group_size = 5")
             + prop("ratio", FEASIBLE + 'ratio = 0.4\nmin_group_size = 5\nmap = "decisions"')
             + prop(
                 "odds",
                 'kind = "feasibility"\nmetric = "equalized_odds"\nepsilon = 0.9\ntau = 0.001\nmin_group_size = 1',
             ),
-            people(4, 120, 4),
+            people(4, 90, 3),
             "PASS",
         ),
         Case(
@@ -242,11 +242,16 @@ def _all() -> list[Case]:
         Case(
             "clopper-pearson",
             sampled.replace('version = "1"', 'version = "1"\nmodel = "model.bin"')
-            + prop("gap", POPULATION + "epsilon = 0.25")
-            + prop("ratio", POPULATION + "ratio = 0.7\nconfidence = 0.9"),
+            + prop("gap", POPULATION + "epsilon = 0.25"),
             approved,
             "PASS",
             model=b"weights",
+        ),
+        Case(
+            "population-ratio",
+            sampled + prop("ratio", POPULATION + "ratio = 0.7\nconfidence = 0.9", '"sex", "age"'),
+            approved,
+            "PASS",
         ),
         Case(
             "beta-mixture",

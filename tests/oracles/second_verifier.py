@@ -147,7 +147,7 @@ def digest(data: bytes) -> str:
 
 def unbase64(text: Any) -> bytes:
     need(isinstance(text, str), "base64 must be a string")
-    need(len(text) % 4 == 0, "base64 without padding")
+    need(len(text) > 0 and len(text) % 4 == 0, "base64 without padding, or empty")
     need(re.fullmatch(r"(?:[A-Za-z0-9+/]*|[A-Za-z0-9_-]*)={0,2}", text) is not None, "not base64")
     standard = text.replace("-", "+").replace("_", "/")
     data = base64.b64decode(standard, validate=True)

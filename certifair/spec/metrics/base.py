@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 from certifair.spec.groups import Cell, Partition
 
@@ -21,8 +21,7 @@ LABEL = "label"
 
 
 @final
-@dataclass(frozen=True)
-class CellSum:
+class CellSum(NamedTuple):
     """What a row needs of one cell: how many people, the sum of their values and of their labels."""
 
     n: int
@@ -66,8 +65,7 @@ class Row:
 
 
 @final
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """A hand-worked case: one sensitive feature, its values in order of first appearance; `gap` worked out on paper."""
 
     groups: tuple[str, ...]

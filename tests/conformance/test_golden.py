@@ -1,0 +1,344 @@
+"""Every file under certificates/ as its index says, by the product and by the second verifier; and what git cannot hold."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from certifair.certificate.keys import parse_public_key
+from certifair.certificate.schema import check_shape
+from certifair.certificate.times import parse_time
+from certifair.certificate.verify import Expectations, check_evidence, verify_certificate
+from certifair.errors import InputError, UntrustedError
+from certifair.evidence.bundle import PATHS
+from tests.golden import make_golden
+from tests.golden.cases import CASES, NOW, pinned, public_pem
+from tests.golden.forge import canonical, certificate, digest, edited, envelope, pae, seal, signature, statement
+from tests.oracles import second_verifier
+from tests.oracles.second_verifier import Rejected
+
+FOLDER = Path(__file__).parents[2] / "certificates"
+INDEX = json.loads((FOLDER / "index.json").read_text())
+SCHEMA = json.loads((FOLDER / "certificate-v0.schema.json").read_text())
+Json = dict[str, Any]
+Built = dict[str, tuple[Path, Json]]
+
+
+def name_of(entry: Json) -> str:
+    return f"{entry.get('step', 'accept')}/{entry['case']}"
+
+
+def pems(names: list[str]) -> list[bytes]:
+    return [(FOLDER / f"keys/{name}.pub.pem").read_bytes() for name in names]
+
+
+def product(entry: Json, content: bytes) -> str:
+    """The verdict, or the step that refused."""
+    listed = entry.get("revocations")
+    try:
+        expect = Expectations(
+            keys=[parse_public_key(pem, "key") for pem in pems(entry.get("keys", ["owner"]))],
+            now=parse_time(entry.get("now", NOW)),
+            revocations=None if listed is None else (FOLDER / listed).read_bytes(),
+            subject_sha256=entry.get("subject"),
+            model_sha256=entry.get("model"),
+            registrar_keys=[parse_public_key(pem, "key") for pem in pems(entry.get("registrarKeys", []))],
+        )
+        evidence = FOLDER / entry["evidence"] if "evidence" in entry else None
+        return verify_certificate(content, expect, evidence).verdict.value
+    except UntrustedError as error:
+        return error.step
+    except InputError:
+        return "input"
+
+
+def second(entry: Json, content: bytes) -> str:
+    """The same, by the second verifier; it knows no evidence and counts a bad key to the signature."""
+    listed = entry.get("revocations")
+    try:
+        return second_verifier.verify(
+            content,
+            pems(entry.get("keys", ["owner"])),
+            entry.get("now", NOW),
+            revocations=None if listed is None else (FOLDER / listed).read_bytes(),
+            subject=entry.get("subject"),
+            model_sha256=entry.get("model"),
+            registrar_keys=pems(entry.get("registrarKeys", [])),
+        )
+    except Rejected as rejected:
+        return rejected.step
+
+
+@pytest.mark.parametrize("entry", INDEX, ids=name_of)
+def test_verdict_or_step(entry: Json) -> None:
+    expected = entry.get("verdict") or entry["step"]
+    assert product(entry, (FOLDER / entry["file"]).read_bytes()) == expected
+
+
+@pytest.mark.parametrize("entry", INDEX, ids=name_of)
+def test_the_second_verifier_agrees(entry: Json) -> None:
+    expected = entry.get("verdict") or entry["step"]
+    expected = {"input": "signature", "evidence": entry.get("verdict without evidence")}.get(expected, expected)
+    assert second(entry, (FOLDER / entry["file"]).read_bytes()) == expected
+
+
+def test_every_stored_file_is_in_the_index() -> None:
+    named = {entry[key] for entry in INDEX for key in ("file", "revocations") if key in entry}
+    stored = {str(path.relative_to(FOLDER)) for step in ("accept", "reject") for path in (FOLDER / step).rglob("*.json")}
+    assert {path for path in stored if ".evidence/" not in path} == named
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1_500_000
+
+
+@pytest.mark.parametrize("name", sorted(path.name.split(".")[0] for path in (FOLDER / "keys").iterdir()))
+def test_the_stored_keys_are_those_of_the_script(name: str) -> None:
+    assert (FOLDER / f"keys/{name}.pub.pem").read_bytes() == public_pem(name)
+
+
+def _predicates() -> list[Any]:
+    """Of every stored file whose payload parses."""
+    found = []
+    for entry in INDEX:
+        if entry.get("step") not in ("bundle", "signature", "payload", "statement"):
+            found.append(make_golden.payload_of((FOLDER / entry["file"]).read_bytes())["predicate"])
+    return found
+
+
+def test_another_schema_validator_agrees() -> None:
+    validator = jsonschema.Draft202012Validator(SCHEMA)
+    outcomes = set()
+    for predicate in _predicates():
+        try:
+            check_shape(predicate)
+            ours = True
+        except ValueError:
+            ours = False
+        # Python's `$` also matches before a final line feed, ECMA's does not: such texts are not comparable.
+        newline = any(text.endswith("\n") for text in _texts(predicate))
+        assert newline or validator.is_valid(predicate) == ours
+        outcomes.add(ours)
+    assert outcomes == {True, False}
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict | list):
+        return [text for item in (value.values() if isinstance(value, dict) else value) for text in _texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Every case made anew: evidence and predicate."""
+    folder = tmp_path_factory.mktemp("cases")
+    made = {}
+    for name, case in CASES.items():
+        evidence, certified = case.build(folder / name)
+        made[name] = (evidence, certified.predicate)
+    return made
+
+
+@pytest.fixture
+def predicates(built: Built, monkeypatch: pytest.MonkeyPatch) -> dict[str, Json]:
+    found = {name: predicate for name, (_, predicate) in built.items()}
+    monkeypatch.setattr(make_golden, "PREDICATES", found)
+    return found
+
+
+def entry_of(**options: Any) -> Json:
+    return {"registrarKeys": ["registrar"], **options}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cases_made_anew_are_accepted(built: Built, name: str) -> None:
+    evidence, predicate = built[name]
+    entry = entry_of(evidence=str(evidence))
+    content = certificate(predicate)
+    assert product(entry, content) == second(entry, content) == CASES[name].verdict
+
+
+@pytest.mark.parametrize("name", make_golden.contradictions())
+def test_contradictions(predicates: dict[str, Json], name: str) -> None:
+    base, edits = make_golden.contradictions()[name]
+    content = certificate(edited(predicates[base], *edits))
+    assert (product(entry_of(), content), second(entry_of(), content)) == ("inconsistent", "inconsistent")
+
+
+@pytest.mark.parametrize("name", make_golden.lies())
+def test_consistent_lies(built: Built, name: str) -> None:
+    base, edits = make_golden.lies()[name]
+    evidence, predicate = built[base]
+    lie = edited(predicate, *edits)
+    content = certificate(lie)
+    assert product(entry_of(), content) == second(entry_of(), content) == lie["verdict"]
+    assert product(entry_of(evidence=str(evidence)), content) == "evidence"
+
+
+def hostile() -> dict[str, tuple[str, Callable[[bytes], bytes]]]:
+    """Too large to store: name -> (step, from the good file's payload to the file)."""
+
+    def unsigned(literal: bytes) -> Callable[[bytes], bytes]:
+        return lambda payload: seal(payload)[:-1] + b',"x":' + literal + b"}"
+
+    deep = 100_000
+    return {
+        "depth-100000-array": ("bundle", unsigned(b"[" * deep + b"]" * deep)),
+        "depth-100000-object": ("bundle", unsigned(b'{"a":' * deep + b"0" + b"}" * deep)),
+        "depth-100000-open": ("bundle", lambda payload: b"[" * deep),
+        "depth-100000-payload": ("payload", lambda payload: seal(b"[" * deep + b"]" * deep)),
+        "digits-4000000": ("bundle", unsigned(b"1" * 4_000_000)),
+        "oversize": ("bundle", lambda payload: seal(payload) + b" " * (16 << 20)),
+        "zeros": ("bundle", lambda payload: b"\0" * (16 << 20)),
+        "oversize-payload": ("bundle", lambda payload: seal(payload + b" " * (13 << 20))),
+        "wide-payload": ("statement", lambda payload: seal(b"[" + b"0," * 5_000_000 + b"0]")),
+        "keys-300000": ("statement", lambda payload: seal(b"{" + b",".join(b'"%06d":0' % k for k in range(300_000)) + b"}")),
+        "strings": ("schema", _with(lambda p: p["environment"].update({f"{k:06}": k for k in range(200_000)}))),
+        "notes": ("inconsistent", _with(lambda p: (p["nonClaims"].append("x" * 5_000_000), p.update(verdict="FAIL")))),
+    }
+
+
+def _with(edit: Callable[[Json], Any]) -> Callable[[bytes], bytes]:
+    return lambda payload: certificate(edited(json.loads(payload)["predicate"], edit))
+
+
+@pytest.mark.parametrize("name", hostile())
+def test_hostile_files_are_refused_within_seconds(predicates: dict[str, Json], name: str) -> None:
+    step, make = hostile()[name]
+    content = make(canonical(statement(predicates["parity"])))
+    assert product(entry_of(), content) == step
+    assert second(entry_of(), content) == step
+
+
+@pytest.mark.parametrize("depth", [63, 64])
+def test_the_allowed_depth(predicates: dict[str, Json], depth: int) -> None:
+    content = seal(canonical(statement(predicates["parity"])))[:-1] + b',"x":' + b"[" * depth + b"]" * depth + b"}"
+    expected = "PASS" if depth < 64 else "bundle"
+    assert product(entry_of(), content) == second(entry_of(), content) == expected
+
+
+def test_exactly_16_mib_are_allowed(predicates: dict[str, Json]) -> None:
+    content = seal(canonical(statement(predicates["parity"])))
+    content += b" " * ((16 << 20) - len(content))
+    assert product(entry_of(), content) == second(entry_of(), content) == "PASS"
+    assert product(entry_of(), content + b" ") == second(entry_of(), content + b" ") == "bundle"
+
+
+def test_every_bit_of_signature_and_payload_counts(predicates: dict[str, Json]) -> None:
+    payload = canonical(statement(predicates["no-claims"]))
+    good = signature("ed25519", pae(payload))
+    entry = entry_of(keys=["ed25519"])
+    assert product(entry, make_golden.dump(envelope(payload, "ed25519", good))) == "UNDECIDED"
+    flips = [(good, k) for k in range(8 * len(good))] + [(payload, k) for k in range(0, 8 * len(payload), 7)]
+    for part, k in flips:
+        changed = bytearray(part)
+        changed[k // 8] ^= 1 << k % 8
+        pair = (payload, bytes(changed)) if part is good else (bytes(changed), good)
+        assert product(entry, make_golden.dump(envelope(pair[0], "ed25519", pair[1]))) == "signature"
+
+
+# Evidence: what happens to the folder beside a good certificate.
+def refused(predicate: Json, folder: Path) -> str:
+    with pytest.raises(UntrustedError) as caught:
+        check_evidence(predicate, folder)
+    assert caught.value.step == "evidence"
+    return str(caught.value)
+
+
+@pytest.fixture
+def copied(built: Built, tmp_path: Path) -> tuple[Json, Path]:
+    """A projection's bundle: it has all six files."""
+    evidence, predicate = built["projection"]
+    shutil.copytree(evidence, tmp_path / "run")
+    check_evidence(predicate, tmp_path / "run")
+    return predicate, tmp_path / "run"
+
+
+@pytest.mark.parametrize("path", PATHS.values())
+def test_evidence_edited_in_any_byte(copied: tuple[Json, Path], path: str) -> None:
+    predicate, run = copied
+    content = (run / path).read_bytes()
+    for k in range(0, len(content), max(1, len(content) // 40)):
+        (run / path).write_bytes(content[:k] + bytes([content[k] ^ 1]) + content[k + 1 :])
+        refused(predicate, run)
+    for other in (b"", content[:-1], content + b"\n"):
+        (run / path).write_bytes(other)
+        refused(predicate, run)
+
+
+@pytest.mark.parametrize("path", PATHS.values())
+@pytest.mark.parametrize("kind", ["missing", "link", "dangling", "fifo", "folder"])
+def test_evidence_that_is_no_regular_file(copied: tuple[Json, Path], path: str, kind: str) -> None:
+    predicate, run = copied
+    target = run / path
+    moved = target.rename(run.parent / path)
+    if kind in ("link", "dangling"):
+        target.symlink_to(moved if kind == "link" else run.parent / "nowhere")
+    elif kind == "fifo":
+        os.mkfifo(target)
+    elif kind == "folder":
+        target.mkdir()
+    refused(predicate, run)
+
+
+def test_evidence_with_swapped_files(copied: tuple[Json, Path], built: Built) -> None:
+    predicate, run = copied
+    for path in PATHS.values():
+        own = (run / path).read_bytes()
+        other = built["projection-undecided"][0] / path
+        if other.read_bytes() != own:
+            (run / path).write_bytes(other.read_bytes())
+            refused(predicate, run)
+            (run / path).write_bytes(own)
+    data, predictions = (run / PATHS[role] for role in ("data", "predictions"))
+    first, second_ = data.read_bytes(), predictions.read_bytes()
+    data.write_bytes(second_)
+    predictions.write_bytes(first)
+    refused(predicate, run)
+
+
+def _resealed(predicate: Json, run: Path) -> Json:
+    """The predicate with the digests of the files as they are now: a signer who takes part in the fraud."""
+    found = copy.deepcopy(predicate)
+    for item in found["materials"]:
+        item["sha256"] = digest((run / PATHS[item["role"]]).read_bytes())
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../../data.parquet", "run/../data.parquet", "./data.parquet", "DATA.parquet", "C:\\data"]
+)
+def test_paths_in_a_manifest_are_never_followed(copied: tuple[Json, Path], path: str) -> None:
+    predicate, run = copied
+    manifest = json.loads((run / "manifest.json").read_bytes())
+    manifest["files"][0]["path"] = path
+    (run / "manifest.json").write_bytes(canonical(manifest))
+    assert "manifest" in refused(_resealed(predicate, run), run)
+
+
+@pytest.mark.parametrize("edit", ["drop", "twice", "extra", "digest", "rows", "format"])
+def test_a_manifest_of_other_files(copied: tuple[Json, Path], edit: str) -> None:
+    predicate, run = copied
+    manifest = json.loads((run / "manifest.json").read_bytes())
+    files = manifest["files"]
+    {
+        "drop": lambda: files.pop(),
+        "twice": lambda: files.append(files[0]),
+        "extra": lambda: files.append({"role": "log", "path": "log", "sha256": "0" * 64, "rowCount": None}),
+        "digest": lambda: files[0].update(sha256="0" * 64),
+        "rows": lambda: files[0].update(rowCount=1),
+        "format": lambda: manifest.update(format="certifair-bundle/1"),
+    }[edit]()
+    (run / "manifest.json").write_bytes(canonical(manifest))
+    refused(_resealed(predicate, run), run)
+
+
+def test_fresh_keys_are_pinned_by_their_kind() -> None:
+    assert [pinned(name).id for name in ("owner", "p384", "ed25519")]
+    with pytest.raises(InputError):
+        pinned("koblitz")
