@@ -57,7 +57,9 @@ def cases(draw: st.DrawFn) -> tuple[Sample, Question]:
     metric = draw(st.sampled_from(METRICS))
     form = draw(st.sampled_from(("difference", "ratio"))) if metric != "equalized_residuals" else "difference"
     mapped = draw(st.sampled_from(("served", "scores", "decisions")))
-    widths = draw(st.lists(st.integers(2, 4), min_size=1, max_size=2) | st.lists(st.integers(2, 12), max_size=1, min_size=1))
+    widths = draw(
+        st.lists(st.integers(2, 4), min_size=1, max_size=2) | st.lists(st.integers(2, 12), max_size=1, min_size=1)
+    )
     n = draw(st.integers(1, 60) | st.integers(60, 500))
     kind = draw(st.sampled_from(KINDS))
     batches = draw(st.integers(1, 6) | st.just(n))
@@ -285,7 +287,9 @@ def test_an_absent_group_is_undecided_and_never_passes() -> None:
 def test_one_small_batch_of_many_makes_the_claim_undecided() -> None:
     batches = [f"b{i // 20}" for i in range(200)] + ["late"] * 2
     sample = Sample({"g": ["a", "b"]}, {"g": ["a", "b"] * 101}, [0.5] * 202, batches=batches)
-    claim = assert_agrees(sample, Question("demographic_parity", ("g",), sample.declared, Fraction(1), min_group_size=10))
+    claim = assert_agrees(
+        sample, Question("demographic_parity", ("g",), sample.declared, Fraction(1), min_group_size=10)
+    )
     assert claim["verdict"] == "UNDECIDED"
     assert claim["witness"]["rows"][0]["smallestGroup"] == 1
 
@@ -299,7 +303,9 @@ def test_a_feature_with_one_value_compares_nobody() -> None:
 def test_ratios_of_nothing_are_undecided() -> None:
     for predictions in ([0.0] * 4, [-0.5, -0.5, 0.5, 0.5], [-0.5] * 4):
         sample = Sample({"g": ["a", "b"]}, {"g": ["a", "a", "b", "b"]}, predictions)
-        claim = assert_agrees(sample, Question("demographic_parity", ("g",), sample.declared, Fraction(0), form="ratio"))
+        claim = assert_agrees(
+            sample, Question("demographic_parity", ("g",), sample.declared, Fraction(0), form="ratio")
+        )
         assert claim["verdict"] == "UNDECIDED"
     sample = Sample({"g": ["a", "b"]}, {"g": ["a", "a", "b", "b"]}, [0.0, 0.0, 0.5, 0.5])
     question = Question("demographic_parity", ("g",), sample.declared, Fraction(0), form="ratio")
@@ -321,7 +327,9 @@ def test_claims_on_scores_need_scores() -> None:
 
 
 # --------------------------------------------------------------------------------------- the filter in _tally.py
-def near_batches(rng: np.random.Generator, count: int, style: str) -> tuple[list[float], list[str], list[str], Fraction]:
+def near_batches(
+    rng: np.random.Generator, count: int, style: str
+) -> tuple[list[float], list[str], list[str], Fraction]:
     """Batches whose gaps lie within some 10⁻¹⁷ of each other; the exact gap of the middle one."""
     predictions: list[float] = []
     groups: list[str] = []

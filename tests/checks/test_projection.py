@@ -66,7 +66,9 @@ def layer_text(problem: Problem) -> str:
     )
 
 
-def judged(problem: Problem, multipliers: Sequence[tuple[str, str, float]] | None, threshold: Fraction) -> tuple[Any, Judgement]:
+def judged(
+    problem: Problem, multipliers: Sequence[tuple[str, str, float]] | None, threshold: Fraction
+) -> tuple[Any, Judgement]:
     """(witness, judgement), the claim found consistent."""
     asked = dataclasses.replace(problem.question, threshold=threshold)
     sample = dataclasses.replace(
@@ -111,7 +113,7 @@ def problems(draw: st.DrawFn, *, largest: int = 9) -> Problem:
     metric = draw(st.sampled_from(METRICS))
     seed = draw(st.integers(0, 2**32))
     rng = np.random.default_rng(seed)
-    n = draw(st.integers(1, largest))
+    n = draw(st.integers(4, largest) | st.integers(1, largest))
     batches = draw(st.sampled_from((1, 1, 2)))
     declared = {"g": ("a", "b", "c")[: draw(st.integers(2, 3))], "h": ("x", "y"), "town": ("big", "small")}
     features = ("g", "h") if draw(st.booleans()) else ("g",)
@@ -260,7 +262,11 @@ def test_a_row_at_epsilon_and_one_step_beyond(second: float, verdict: str) -> No
     declared = {"g": ("a", "b")}
     sample = Sample(declared, {"g": ["a", "b"]}, [0.5, second], [0.5, second])
     problem = Problem(
-        sample, Question("demographic_parity", ("g",), declared, form="projection"), Fraction(1, 8), Fraction(0), Fraction(1)
+        sample,
+        Question("demographic_parity", ("g",), declared, form="projection"),
+        Fraction(1, 8),
+        Fraction(0),
+        Fraction(1),
     )
     witness, judgement = judged(problem, [], Fraction(1, 10**12))
     assert judgement.verdict.value == verdict
@@ -398,9 +404,7 @@ def test_a_projection_needs_a_layer_and_scores() -> None:
     bare = evidence_of(dataclasses.replace(PLAIN.sample, properties=asked))
     with pytest.raises(InputError, match="layer"):
         measure_claim(terms_in(bare), bare, context_in(bare))
-    unscored = evidence_of(
-        dataclasses.replace(PLAIN.sample, scores=None, layer=layer_text(PLAIN), properties=asked)
-    )
+    unscored = evidence_of(dataclasses.replace(PLAIN.sample, scores=None, layer=layer_text(PLAIN), properties=asked))
     with pytest.raises(InputError, match="layer"):
         measure_claim(terms_in(unscored), unscored, context_in(unscored))
 

@@ -92,7 +92,9 @@ def test_the_second_verifier_agrees(entry: Json) -> None:
 
 def test_every_stored_file_is_in_the_index() -> None:
     named = {entry[key] for entry in INDEX for key in ("file", "revocations") if key in entry}
-    stored = {str(path.relative_to(FOLDER)) for step in ("accept", "reject") for path in (FOLDER / step).rglob("*.json")}
+    stored = {
+        str(path.relative_to(FOLDER)) for step in ("accept", "reject") for path in (FOLDER / step).rglob("*.json")
+    }
     assert {path for path in stored if ".evidence/" not in path} == named
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1_500_000
 
@@ -197,7 +199,10 @@ def hostile() -> dict[str, tuple[str, Callable[[bytes], bytes]]]:
         "zeros": ("bundle", lambda payload: b"\0" * (16 << 20)),
         "oversize-payload": ("bundle", lambda payload: seal(payload + b" " * (13 << 20))),
         "wide-payload": ("statement", lambda payload: seal(b"[" + b"0," * 5_000_000 + b"0]")),
-        "keys-300000": ("statement", lambda payload: seal(b"{" + b",".join(b'"%06d":0' % k for k in range(300_000)) + b"}")),
+        "keys-300000": (
+            "statement",
+            lambda payload: seal(b"{" + b",".join(b'"%06d":0' % k for k in range(300_000)) + b"}"),
+        ),
         "strings": ("schema", _with(lambda p: p["environment"].update({f"{k:06}": k for k in range(200_000)}))),
         "notes": ("inconsistent", _with(lambda p: (p["nonClaims"].append("x" * 5_000_000), p.update(verdict="FAIL")))),
     }

@@ -233,8 +233,7 @@ def _all() -> list[Case]:
         ),
         Case(
             "projection-undecided",
-            head(box=LAYER)
-            + prop("served", FEASIBLE + 'form = "projection"\nepsilon = 0.000001'),
+            head(box=LAYER) + prop("served", FEASIBLE + 'form = "projection"\nepsilon = 0.000001'),
             served,
             "UNDECIDED",
             multipliers={**multipliers, "multiplier": [0.0, multipliers["multiplier"][1]]},

@@ -255,7 +255,11 @@ def make_signature() -> None:
     signed("ed25519-not-pinned", signature("ed25519", pae(payload)), "ed25519", keys=["owner", "p384"])
     changed = payload.replace(b'"verdict":"PASS"', b'"verdict":"FAIL"')
     signed("payload-changed", signature("owner", pae(changed)))
-    for name, keyid in {"keyid-altered": "0" * 64, "keyid-upper-case": key_id("owner").upper(), "keyid-short": "a"}.items():
+    for name, keyid in {
+        "keyid-altered": "0" * 64,
+        "keyid-upper-case": key_id("owner").upper(),
+        "keyid-short": "a",
+    }.items():
         found = envelope(payload)
         found["dsseEnvelope"]["signatures"][0]["keyid"] = keyid
         reject("signature", name, dump(found))
@@ -448,7 +452,11 @@ def contradictions() -> Lies:
     bad("material-twice", "parity", lambda p: p["materials"].append(p["materials"][0]))
     bad("material-missing", "parity", put("materials/3/role", "multipliers"))
     bad("policy-digest", "parity", put("policy/sha256", "0" * 64))
-    bad("system-digest", "parity", lambda p: next(m for m in p["materials"] if m["role"] == "system").update(sha256="0" * 64))
+    bad(
+        "system-digest",
+        "parity",
+        lambda p: next(m for m in p["materials"] if m["role"] == "system").update(sha256="0" * 64),
+    )
     bad("claim-twice", "parity", lambda p: p["claims"].append(p["claims"][0]))
     bad("multiplicity", "clopper-pearson", put("multiplicity", 2))
     bad("estimand", "parity", put("population/estimand", "superpopulation"))
@@ -458,7 +466,12 @@ def contradictions() -> Lies:
     bad("intersection-of-no-claim", "intersection", lambda p: p["claims"].pop(0))
     bad("single-feature-missing", "intersection", lambda p: p["groups"].pop(1))
     bad("partition-unknown", "intersection", lambda p: p["groups"].pop(0))
-    bad("view-altered", "parity-fail", put("regulatoryViews/0/rows/0/flag", "none"), put("regulatoryViews/0/rows/1/flag", "none"))
+    bad(
+        "view-altered",
+        "parity-fail",
+        put("regulatoryViews/0/rows/0/flag", "none"),
+        put("regulatoryViews/0/rows/1/flag", "none"),
+    )
     bad("view-missing", "parity", lambda p: p["regulatoryViews"].pop())
     bad("view-excludes", "missing-group", put("regulatoryViews/0/excluded", 0))
     bad("threshold-negative", "parity-fail", put(claim + "threshold", "-0.1"), rederived)
@@ -499,7 +512,13 @@ def contradictions() -> Lies:
     bad("label-sum-too-much", "parity", put(cell + "labelSum", "1"))
     bad("rational-not-in-lowest-terms", "parity", put(cell + "sum", "2/4"))
     bad("rational-over-one", "parity", put(cell + "sum", "15/1"))
-    bad("below-denied", "box-violated", put(claim + "witness/bounds/above", 0), put(claim + "verdict", "PASS"), put("verdict", "PASS"))
+    bad(
+        "below-denied",
+        "box-violated",
+        put(claim + "witness/bounds/above", 0),
+        put(claim + "verdict", "PASS"),
+        put("verdict", "PASS"),
+    )
     bad("below-invented", "parity", put(claim + "witness/bounds/below", 1))
     bad("bounds-reversed", "parity", put(claim + "witness/bounds/lower", "2"))
     bad("range-too-small", "parity", put(claim + "witness/bounds/maximum", "1/4"))
@@ -516,12 +535,22 @@ def contradictions() -> Lies:
     projection = "claims/1/"
     bad("gap-negative", "projection", put(projection + "witness/worst/gap", "-0.1"))
     bad("distance", "projection", put(projection + "estimate", "0"), put(projection + "upper", "0"))
-    bad("distance-undecided-batch", "projection", put(projection + "witness/counted", 1), put(projection + "witness/undecided", 1))
+    bad(
+        "distance-undecided-batch",
+        "projection",
+        put(projection + "witness/counted", 1),
+        put(projection + "witness/undecided", 1),
+    )
     bad("projection-pass-over-distance", "projection-undecided", put(claim + "verdict", "PASS"), put("verdict", "PASS"))
     bad("projection-tau", "projection", put(projection + "tau", "0.1"))
     bad("projection-least-group", "projection", put(projection + "minGroupSize", 2))
     bad("projection-worst-null", "projection", put(projection + "witness/worst", None))
-    bad("projection-batches", "projection", put(projection + "witness/batches", 61), put(projection + "witness/counted", 61))
+    bad(
+        "projection-batches",
+        "projection",
+        put(projection + "witness/batches", 61),
+        put(projection + "witness/counted", 61),
+    )
     bad("projection-people", "projection", put(projection + "witness/worst/n", 61), rederived)
     bad("projection-box", "projection", put(projection + "witness/layer/lower", "2"), rederived)
     bad("projection-epsilon", "projection", put(projection + "witness/layer/epsilon", "-1"), rederived)
@@ -543,7 +572,9 @@ def contradictions() -> Lies:
     bad("bound-above-1", "clopper-pearson", put(sample + "interval/1", "1.1"), rederived)
     bad("bound-below-0", "clopper-pearson", put(sample + "interval/0", "-0.1"), rederived)
     bad("mean-outside", "bernstein", put(sample + "interval/0", "0.99"), rederived)
-    bad("interval-missing", "clopper-pearson", put(sample + "interval", None), put(sample + "oneSided", None), rederived)
+    bad(
+        "interval-missing", "clopper-pearson", put(sample + "interval", None), put(sample + "oneSided", None), rederived
+    )
     bad("one-of-two-intervals", "bernstein", put(sample + "interval", None), rederived)
     bad("intervals-unfrozen", "clopper-pearson", put("system/frozen", False), rederived)
     bad("intervals-of-trained-rows", "bernstein", put("system/heldOut", False), rederived)
@@ -556,14 +587,25 @@ def contradictions() -> Lies:
     bad("method-of-scores", "clopper-pearson", put(claim + "method", "empirical_bernstein"))
     bad("method-of-decisions", "bernstein", put(claim + "method", "clopper_pearson"))
     bad("method-swapped", "clopper-pearson", put(claim + "method", "beta_mixture"))
-    bad("residuals-of-decisions", "bernstein", put("claims/1/map", "decisions"), put("claims/1/method", "clopper_pearson"))
+    bad(
+        "residuals-of-decisions",
+        "bernstein",
+        put("claims/1/map", "decisions"),
+        put("claims/1/method", "clopper_pearson"),
+    )
     bad("people-of-a-sample", "clopper-pearson", put(sample + "n", 151), rederived)
     bad("too-many-people", "bernstein", _too_many)
     bad("row-low", "clopper-pearson", put("claims/0/witness/rows/0/low", "0.1"))
     bad("row-high", "clopper-pearson", put("claims/0/witness/rows/0/high", "0"))
     bad("row-verdict", "beta-mixture", put("claims/0/witness/rows/0/verdict", "PASS"))
     bad("bound", "clopper-pearson", put(claim + "bound", "0"))
-    bad("pass-without-bound", "beta-mixture", put(claim + "verdict", "PASS"), put("claims/1/verdict", "PASS"), put("verdict", "PASS"))
+    bad(
+        "pass-without-bound",
+        "beta-mixture",
+        put(claim + "verdict", "PASS"),
+        put("claims/1/verdict", "PASS"),
+        put("verdict", "PASS"),
+    )
     bad("advice-without-need", "clopper-pearson", put(claim + "neededSampleSize", 400))
     bad("sample-size-of-a-sample", "clopper-pearson", put(claim + "sampleSize", 301))
     bad("decision-gap-of-a-sample", "clopper-pearson", put(claim + "decisionGap", "0.1"))

@@ -251,9 +251,7 @@ def is_worse(question: Question, value: Fraction, other: Fraction | None) -> boo
     return value < other if question.form == "ratio" else value > other
 
 
-def answer(
-    question: Question, people: Sequence[Person], box: tuple[Fraction, Fraction] | None = None
-) -> Answer:
+def answer(question: Question, people: Sequence[Person], box: tuple[Fraction, Fraction] | None = None) -> Answer:
     """Certificates/README.md 9.3, batch by batch."""
     batches: dict[str, list[Person]] = {}
     for person in people:

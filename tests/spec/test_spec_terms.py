@@ -107,7 +107,10 @@ def a_property(**changes: Any) -> Property:
 
 # ------------------------------------------------------------------------------------------------------ statements
 STATEMENTS = [
-    ({}, "the largest difference between two groups' mean prediction over sex and race, in every batch, is at most 0.05"),
+    (
+        {},
+        "the largest difference between two groups' mean prediction over sex and race, in every batch, is at most 0.05",
+    ),
     (
         {"intersectional": True, "map": "scores", "tau": Fraction(1, 10**6)},
         "the largest difference between two groups' mean score over sex × race, in every batch, is at most 0.05 "
