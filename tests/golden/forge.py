@@ -1,4 +1,4 @@
-"""Signed files of any shape, and predicates in which everything derived is derived again, so that a lie is consistent."""
+"""Signed files of any shape, and predicates whose derived members are derived again, so that a lie is consistent."""
 
 from __future__ import annotations
 

@@ -49,22 +49,22 @@ OUT = ROOT / "certificates"
 WITH_EVIDENCE = ("batches", "clopper-pearson")  # their bundles are stored
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # Of the contradictions and lies below these are stored, to keep the folder small; the tests make all of them.
-STORED = set(
-    """
-    verdict-pass-over-fail verdict-pass-over-undecided verdict-pass-over-nothing claim-passes-over-counts failures-denied
-    threshold-loosened row-counts-differ nobody groups-do-not-add-up more-positives-than-people share
-    unknown-counts material-twice policy-digest system-digest claim-twice multiplicity estimand group-twice
-    single-feature-missing view-altered threshold-negative tau-negative statement metric row-name rows-swapped
-    cells-swapped small-group-decided smallest-group worst-batch-unlisted only-batch-unlisted listed-batch-is-worse
-    cell-people-moved cell-sum-moved sum-of-nobody rational-not-in-lowest-terms below-denied range-too-small estimate
-    estimate-rounded-down decision-gap decision-gap-too-small gap-negative distance-undecided-batch
-    projection-pass-over-distance clopper-pearson-interval-lower-too-tight clopper-pearson-oneSided-upper-too-tight
-    beta-mixture-oneSided-upper-too-tight mean-outside interval-missing intervals-unfrozen confidence-1 confidence-raised
-    method-swapped people-of-a-sample too-many-people row-verdict pass-without-bound
-    claim-left-out positives replayed-for-new-predictions replayed-for-a-new-policy path-traversal
-    confidence-lowered model-swapped
-    """.split()
-)
+STORED = {
+    "verdict-pass-over-fail", "verdict-pass-over-undecided", "verdict-pass-over-nothing", "claim-passes-over-counts",
+    "failures-denied", "threshold-loosened", "row-counts-differ", "nobody", "groups-do-not-add-up",
+    "more-positives-than-people", "share", "unknown-counts", "material-twice", "policy-digest", "system-digest",
+    "claim-twice", "multiplicity", "estimand", "group-twice", "single-feature-missing", "view-altered",
+    "threshold-negative", "tau-negative", "statement", "metric", "row-name", "rows-swapped", "cells-swapped",
+    "small-group-decided", "smallest-group", "worst-batch-unlisted", "only-batch-unlisted", "listed-batch-is-worse",
+    "cell-people-moved", "cell-sum-moved", "sum-of-nobody", "rational-not-in-lowest-terms", "below-denied",
+    "range-too-small", "estimate", "estimate-rounded-down", "decision-gap", "decision-gap-too-small", "gap-negative",
+    "distance-undecided-batch", "projection-pass-over-distance", "clopper-pearson-interval-lower-too-tight",
+    "clopper-pearson-oneSided-upper-too-tight", "beta-mixture-oneSided-upper-too-tight", "mean-outside",
+    "interval-missing", "intervals-unfrozen", "confidence-1", "confidence-raised", "method-swapped",
+    "people-of-a-sample", "too-many-people", "row-verdict", "pass-without-bound", "claim-left-out", "positives",
+    "replayed-for-new-predictions", "replayed-for-a-new-policy", "path-traversal", "confidence-lowered",
+    "model-swapped",
+}  # fmt: skip
 Json = dict[str, Any]
 INDEX: list[Json] = []
 PREDICATES: dict[str, Json] = {}
