@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from securesystemslib.signer import CryptoSigner
 
@@ -25,9 +25,8 @@ from certifair.certificate.times import format_time, later
 from certifair.errors import InputError, UntrustedError
 from certifair.evidence.bundle import load, read_contents
 from certifair.evidence.canonical import sha256, strict_json
+from certifair.spec import Json
 from certifair.spec.policy import Policy
-
-Json = dict[str, Any]
 
 
 @final

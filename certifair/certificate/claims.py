@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from certifair import checks
 from certifair.checks.base import PLACES, Check, Context, Judgement, figures, require
 from certifair.errors import PolicyError
 from certifair.exact.decimals import parse_decimal, round_up
+from certifair.spec import Json
 from certifair.spec.terms import Terms, statement
 from certifair.spec.verdict import Verdict
 
 if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
-
-Json = dict[str, Any]
 
 
 def measure_claim(terms: Terms, evidence: Evidence, context: Context) -> Json:

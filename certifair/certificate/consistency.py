@@ -5,18 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import Any
 
 from certifair.certificate.claims import rederive
 from certifair.certificate.figures import PLACES, regulatory_views, unknown_counts
 from certifair.certificate.predicate import context_of, digest_of
 from certifair.checks.base import Context, InconsistentError, require
 from certifair.exact.decimals import parse_rational, round_down
+from certifair.spec import Json
 from certifair.spec.groups import Partition, partition_of, partitions_of
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
 
-Json = dict[str, Any]
 NEEDED_ROLES = {"data", "predictions", "policy", "system", "manifest"}
 
 

@@ -8,7 +8,7 @@ import platform
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from certifair import __version__
 from certifair.certificate.claims import measure_claim
@@ -17,6 +17,7 @@ from certifair.certificate.predicate import context_of, digest_of
 from certifair.evidence.bundle import Evidence
 from certifair.evidence.canonical import canonical
 from certifair.evidence.groups import group_table
+from certifair.spec import Json
 from certifair.spec.policy import projection_property
 from certifair.spec.terms import Terms, terms_of
 from certifair.spec.verdict import Verdict
@@ -27,7 +28,6 @@ NON_CLAIMS = (
     "individual fairness, stability, or the cause of any difference",
     "that any law or regulation is met: regulatory views are figures for people who judge that",
 )
-Json = dict[str, Any]
 
 
 @final

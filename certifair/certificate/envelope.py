@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, final
 from certifair.certificate.keys import PinnedKey
 from certifair.errors import UntrustedError
 from certifair.evidence.canonical import canonical, strict_json
+from certifair.spec import Json
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 MAX_SIZE = 16 * 2**20
 _SHA256 = re.compile("[0-9a-f]{64}")
-Json = dict[str, Any]
 
 
 @final

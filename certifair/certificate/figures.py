@@ -7,10 +7,10 @@ from fractions import Fraction
 from typing import Any
 
 from certifair.exact.decimals import round_down
+from certifair.spec import Json
 from certifair.spec.groups import MISSING, Partition, partition_of
 from certifair.spec.terms import Terms
 
-Json = dict[str, Any]
 PLACES = 12
 FOUR_FIFTHS, LL144 = "ugesp-four-fifths/1978", "nyc-ll144-selection-rate/2023"
 

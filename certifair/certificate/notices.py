@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from certifair.certificate.envelope import open_statement
 from certifair.certificate.keys import PinnedKey
 from certifair.certificate.times import parse_time
 from certifair.errors import UntrustedError
 from certifair.evidence.canonical import canonical, sha256
+from certifair.spec import Json
 
 REGISTRATION_TYPE = "urn:certifair:policy-registration:v0"
 REVOCATIONS_TYPE = "urn:certifair:revocations:v0"
-Json = dict[str, Any]
 
 
 def check_registration(content: bytes, policy_sha256: str, keys: Sequence[PinnedKey], what: str) -> datetime:

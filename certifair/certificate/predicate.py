@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from certifair.checks.base import Context
+from certifair.spec import Json
 
 PREDICATE_TYPE = "urn:certifair:certificate:v0"
-Json = dict[str, Any]
 
 
 def context_of(system: Mapping[str, Any], n: int, multiplicity: int) -> Context:

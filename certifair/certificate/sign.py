@@ -24,8 +24,7 @@ from certifair.certificate.keys import pin
 from certifair.errors import InputError
 from certifair.evidence.canonical import canonical
 from certifair.evidence.files import read_input, write_atomic
-
-Json = dict[str, Any]
+from certifair.spec import Json
 
 
 def sign_statement(signer: CryptoSigner, predicate_type: str, subject: tuple[str, str], predicate: Json) -> bytes:

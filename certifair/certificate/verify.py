@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
 from certifair.certificate.consistency import check_consistency
 from certifair.certificate.envelope import Statement, open_statement
@@ -22,6 +22,7 @@ from certifair.certificate.times import parse_time
 from certifair.checks.base import InconsistentError
 from certifair.errors import InputError, UntrustedError
 from certifair.evidence.canonical import canonical, sha256
+from certifair.spec import Json
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from certifair.evidence.bundle import Contents
 
 CLOCK_SKEW = timedelta(seconds=60)
-Json = dict[str, Any]
 
 
 @final

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.checks._tally import Tally, cell_codes
-from certifair.checks.base import Json
 from certifair.errors import InputError
 from certifair.evidence.bundle import Evidence
 from certifair.exact.decimals import format_decimal, parse_decimal, round_up
 from certifair.exact.duality import bregman_upper, enclose, sum_up
+from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import CellSum, Row
 from certifair.spec.policy import LayerSpec

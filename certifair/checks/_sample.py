@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from certifair.checks._tally import cell_codes, counts_as_sums, source_of
-from certifair.checks.base import Context, Json, Judgement, cell_json
+from certifair.checks.base import Context, Judgement, cell_json
 from certifair.checks.population import mean_range, tails
 from certifair.evidence.bundle import Evidence
 from certifair.exact.decimals import format_rational, parse_rational, round_down, round_up
 from certifair.exact.sums import exact_counts, exact_sums
 from certifair.exact.tails import beta_mixture, clopper_pearson, propose_beta_mixture
+from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
 from certifair.exact.decimals import format_decimal, round_down, round_up
+from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import Row
 from certifair.spec.terms import Terms
@@ -21,7 +22,6 @@ from certifair.spec.verdict import Verdict
 if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
 
-Json = dict[str, Any]
 PLACES = 12
 """Digits after the point of every published figure."""
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, final
 from certifair.checks.base import (
     Check,
     Context,
-    Json,
     Judgement,
     Measured,
     RowVerdict,
@@ -24,6 +23,7 @@ from certifair.checks.base import (
     worst,
 )
 from certifair.exact.decimals import parse_decimal, parse_rational
+from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import CellSum, Row
 from certifair.spec.terms import Terms

@@ -21,7 +21,6 @@ from certifair.checks.base import (
     PLACES,
     Check,
     Context,
-    Json,
     Judgement,
     Measured,
     RowVerdict,
@@ -37,6 +36,7 @@ from certifair.exact.tails import (
     binomial_lower_tail_at_most,
     binomial_upper_tail_at_most,
 )
+from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import CellSum, Row
 from certifair.spec.terms import Terms

@@ -30,7 +30,7 @@ from certifair.evidence.canonical import canonical, sha256, strict_json
 from certifair.evidence.cube import Cube
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers
-from certifair.spec import metrics
+from certifair.spec import Json, metrics
 from certifair.spec.policy import Policy, Values
 
 FORMAT = "certifair-bundle/0"
@@ -45,7 +45,6 @@ PATHS = {
 _TABLES = ("data", "predictions", "multipliers")
 FEATURE, GROUP = "feature.", "group."
 Contents = dict[str, bytes]
-Json = dict[str, Any]
 
 
 @final

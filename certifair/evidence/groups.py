@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 from certifair.evidence.bundle import Evidence
 from certifair.evidence.cube import Coded, Codes
 from certifair.exact.decimals import format_rational, parse_decimal, round_down
 from certifair.exact.sums import exact_counts
+from certifair.spec import Json
 from certifair.spec.groups import Partition
 
-Json = dict[str, Any]
 PLACES = 12
 
 

@@ -17,7 +17,6 @@ from certifair.evidence.bundle import (
     GROUP,
     PATHS,
     Contents,
-    Json,
     first_duplicate,
     load,
     manifest_of,
@@ -26,7 +25,7 @@ from certifair.evidence.bundle import (
 from certifair.evidence.canonical import canonical, sha256
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers, read_table, texts
-from certifair.spec import metrics
+from certifair.spec import Json, metrics
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy
 from certifair.spec.toml_reader import nearest

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from certifair.exact.decimals import format_decimal
+from certifair.spec import Json
 from certifair.spec.policy import Policy
-
-Json = dict[str, Any]
 
 
 def system_of(policy: Policy, model: Json | None, preprocessing: str | None) -> Json:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, final
+from typing import final
 
 from certifair.certificate.claims import advice, check_of, judge_claim
 from certifair.certificate.predicate import context_of
@@ -14,13 +14,12 @@ from certifair.certificate.times import parse_time
 from certifair.checks.base import Context, Judgement, RowVerdict, against, figures
 from certifair.errors import PolicyError, UntrustedError
 from certifair.exact.decimals import format_decimal
-from certifair.spec import metrics
+from certifair.spec import Json, metrics
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy, Property
 from certifair.spec.terms import Terms, statement
 from certifair.spec.verdict import Verdict
 
-Json = dict[str, Any]
 REGISTRATION = "policy-registration"
 
 

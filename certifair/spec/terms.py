@@ -9,14 +9,13 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, final
 
 from certifair.exact.decimals import format_decimal, parse_decimal
-from certifair.spec import metrics
+from certifair.spec import Json, metrics
 from certifair.spec.groups import Cell, Partition, cells_of, partitions_of
 from certifair.spec.metrics.base import Metric, Row
 
 if TYPE_CHECKING:
     from certifair.spec.policy import Property
 
-Json = dict[str, Any]
 
 _WHAT = {"served": "prediction", "scores": "score"}
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, final
+from typing import final
 
 from certifair.gate.evaluate import GateResult, PropertyResult
 from certifair.gate.outputs.base import Output
-
-Json = dict[str, Any]
+from certifair.spec import Json
 
 
 @final

@@ -1,0 +1,236 @@
+"""Reading a policy: from TOML to `Policy`, every table and key checked, every error naming its place."""
+
+from __future__ import annotations
+
+import tomllib
+from decimal import Decimal
+from fractions import Fraction
+
+from certifair.errors import PolicyError
+from certifair.spec import metrics
+from certifair.spec import toml_reader as read
+from certifair.spec.groups import MISSING
+from certifair.spec.policy import (
+    DataSpec,
+    GateSpec,
+    LayerSpec,
+    Policy,
+    PredictionsSpec,
+    Property,
+    ServeSpec,
+    SystemSpec,
+)
+from certifair.spec.toml_reader import Table, nearest
+
+KINDS = ("replay", "feasibility", "stability", "aggregate", "individual", "population")
+METHODS = ("clopper_pearson", "beta_mixture", "empirical_bernstein")
+_NONE: tuple[str, ...] = ()
+
+
+def parse_policy(content: bytes, where: str) -> Policy:
+    """From the bytes of a TOML file; `where` names it in errors. Raises PolicyError."""
+    table = Table(_toml(content, where), where)
+    layer = table.table("layer")
+    serve = _serve(table.table("serve"))
+    policy = Policy(
+        data=_data(table.table("data")),
+        predictions=_predictions(table.table("predictions")),
+        system=_system(table.table("system")),
+        layer=_layer(layer),
+        serve=serve,
+        gate=_gate(table.table("gate")),
+        properties=tuple(_property(item, serve.threshold) for item in table.tables("property")),
+    )
+    table.finish()
+    _check_ids(policy, where)
+    return policy
+
+
+def _toml(content: bytes, where: str) -> dict[str, object]:
+    if content.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        raise PolicyError("starts with a byte-order mark", where=where, advice="save it as UTF-8 without one")
+    try:
+        loaded = tomllib.loads(content.decode("utf-8"), parse_float=Decimal)
+    except UnicodeDecodeError as error:
+        raise PolicyError(f"is not UTF-8 (byte {error.start})", where=where) from None
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
+        raise PolicyError(f"is not TOML: {error}", where=where) from None
+    tool = loaded.get("tool")
+    return tool["certifair"] if isinstance(tool, dict) and "certifair" in tool else loaded
+
+
+def _data(table: Table) -> DataSpec:
+    values = {key: read.group_values(value) for key, value in _checked_values(table.table("values"))}
+    spec = DataSpec(
+        id=table.take("id", read.optional_text, None),
+        label=table.take("label", read.optional_text, None),
+        sensitive_features=table.take("sensitive_features", read.texts, _NONE),
+        values=values,
+        missing=table.take("missing", read.one_of("error", "group"), "error"),
+        split=table.take("split", read.optional_text, None),
+        certify=table.take("certify", read.texts, ("test",)),
+        window=table.take("window", read.pair_of_texts, None),
+    )
+    table.finish()
+    return spec
+
+
+def _checked_values(table: Table) -> list[tuple[str, object]]:
+    items = table.items()
+    for key, value in items:
+        try:
+            if MISSING in read.group_values(value):
+                raise ValueError(f"free of {MISSING!r}, which names missing values")
+        except ValueError as error:
+            raise table.error(key, f"= {value!r} is not {error}") from None
+    return items
+
+
+def _predictions(table: Table) -> PredictionsSpec:
+    spec = PredictionsSpec(*(table.take(key, read.optional_text, None) for key in ("score", "prediction", "batch")))
+    table.finish()
+    return spec
+
+
+def _system(table: Table) -> SystemSpec:
+    spec = SystemSpec(
+        name=table.take("name", read.text, "unnamed system"),
+        version=table.take("version", read.text, "unversioned"),
+        model=table.take("model", read.optional_text, None),
+        preprocessing=table.take("preprocessing", read.optional_text, None),
+        frozen=table.take("frozen", read.flag, default=False),
+        held_out=table.take("held_out", read.flag, default=False),
+    )
+    table.finish()
+    return spec
+
+
+def _layer(table: Table) -> LayerSpec | None:
+    metric = table.take("metric", _metric_name, None)
+    features: tuple[str, ...] = table.take("sensitive_features", read.texts, _NONE)
+    intersectional = table.take("intersectional", read.flag, default=False)
+    condition = table.take("condition", read.optional_text, None)
+    epsilon = table.take("epsilon", read.non_negative, None)
+    lower = table.take("lower", read.optional_decimal, None)
+    upper = table.take("upper", read.optional_decimal, None)
+    table.finish()
+    if metric is None and lower is None and upper is None:
+        if features or epsilon is not None or condition:
+            raise table.error("metric", "is missing", f"known: {', '.join(metrics.names())}")
+        return None
+    if (metric is None) != (epsilon is None) or (metric is not None and not features):
+        raise table.error("metric, sensitive_features and epsilon", "belong together")
+    if metric is not None:
+        _check_condition(table, metric, condition)
+    lower, upper = Fraction(0) if lower is None else lower, Fraction(1) if upper is None else upper
+    if lower >= upper:
+        raise table.error("lower", "must be below upper")
+    return LayerSpec(metric, features, intersectional, condition, epsilon, lower, upper)
+
+
+def _serve(table: Table) -> ServeSpec:
+    spec = ServeSpec(
+        batch=table.take("batch", read.count, 0), threshold=table.take("threshold", read.decimal, Fraction(1, 2))
+    )
+    table.finish()
+    return spec
+
+
+def _gate(table: Table) -> GateSpec:
+    spec = GateSpec(
+        max_age_days=table.take("max_age_days", read.count, None),
+        require_registration=table.take("require_registration", read.flag, default=False),
+    )
+    table.finish()
+    return spec
+
+
+def _metric_name(value: object) -> str | None:
+    if value not in metrics.names():
+        raise ValueError(f"a known metric ({nearest(str(value), metrics.names())})")
+    return str(value)
+
+
+def _check_condition(table: Table, metric: str, condition: str | None) -> None:
+    if metrics.get(metric).needs_condition != (condition is not None):
+        if condition is None:
+            raise table.error("condition", "is missing", f"{metric} needs the column to condition on")
+        raise table.error("condition", f"does not belong to {metric}")
+
+
+def _threshold(table: Table, *, has_ratio: bool) -> tuple[str, Fraction]:
+    """(form, threshold): exactly one of epsilon and ratio."""
+    form = table.take("form", read.one_of("difference", "ratio", "projection"), "")
+    epsilon = table.take("epsilon", read.non_negative, None)
+    ratio = table.take("ratio", read.non_negative, None)
+    if (epsilon is None) == (ratio is None):
+        raise table.error("epsilon or ratio", "must be given, one of them")
+    if ratio is None:
+        assert epsilon is not None
+        if form == "ratio":
+            raise table.error("form", "= 'ratio' needs ratio, not epsilon")
+        return form or "difference", epsilon
+    if form not in ("", "ratio"):
+        raise table.error("form", f"= {form!r} needs epsilon, not ratio")
+    if not has_ratio:
+        raise table.error("ratio", "is not defined for this metric", "use epsilon")
+    return "ratio", ratio
+
+
+def _property(table: Table, threshold: Fraction) -> Property:
+    kind = table.take("kind", read.one_of(*KINDS))
+    metric = table.take("metric", _metric_name)
+    assert metric is not None
+    form, limit = _threshold(table, has_ratio=metrics.get(metric).has_ratio)
+    population = kind == "population"
+    default_map = "decisions" if population else "served"
+    found = Property(
+        id=table.take("id", read.text),
+        kind=kind,
+        form=form,
+        metric=metric,
+        sensitive_features=table.take("sensitive_features", read.texts),
+        intersectional=table.take("intersectional", read.flag, default=False),
+        condition=table.take("condition", read.optional_text, None),
+        threshold=limit,
+        tau=table.take("tau", read.non_negative, Fraction(0)),
+        decision_threshold=table.take("threshold", read.decimal, threshold),
+        confidence=table.take("confidence", read.open_unit, Fraction(19, 20) if population else None),
+        map=table.take("map", read.one_of("scores", "decisions", "served"), default_map),
+        method=table.take("method", read.one_of(*METHODS), "") if population else "",
+        min_group_size=table.take("min_group_size", read.count, 10),
+    )
+    table.finish()
+    _check_condition(table, metric, found.condition)
+    return _with_method(table, found) if population else _checked_feasibility(table, found)
+
+
+def _checked_feasibility(table: Table, found: Property) -> Property:
+    if found.confidence is not None:
+        raise table.error("confidence", f"belongs to kind = 'population', not to {found.kind!r}")
+    if found.form == "projection" and (found.map != "served" or found.tau):
+        raise table.error("form = 'projection'", "speaks of map = 'served', with tau = 0")
+    return found
+
+
+def _with_method(table: Table, found: Property) -> Property:
+    """The interval's method, by default the one that fits the map; what has no theorem is refused."""
+    if found.map == "served":
+        advice = "use map = 'scores' or 'decisions' of a frozen per-person score, or kind = 'feasibility'"
+        raise table.error("map", "= 'served' has no interval: served predictions depend on each other", advice)
+    if found.form == "projection":
+        raise table.error("form", "= 'projection' belongs to kind = 'feasibility'")
+    fitting = ("empirical_bernstein",) if found.map == "scores" else ("clopper_pearson", "beta_mixture")
+    if found.map == "decisions" and not metrics.get(found.metric).has_ratio:
+        raise table.error("map", f"= 'decisions' does not go with {found.metric}", "use map = 'scores'")
+    method = found.method or fitting[0]
+    if method not in fitting:
+        raise table.error("method", f"= {method!r} does not go with map = {found.map!r}", f"use {' or '.join(fitting)}")
+    return Property(**{**found.__dict__, "method": method})
+
+
+def _check_ids(policy: Policy, where: str) -> None:
+    ids = [item.id for item in policy.properties]
+    for name in ids:
+        if ids.count(name) > 1:
+            raise PolicyError(f"two properties have the id {name!r}", where=where, advice="ids must differ")
