@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
 
@@ -10,7 +12,7 @@ from certifair.certificate.claims import rederive
 from certifair.certificate.figures import PLACES, regulatory_views, unknown_counts
 from certifair.certificate.predicate import context_of, digest_of
 from certifair.checks.base import Context, InconsistentError, require
-from certifair.exact.decimals import parse_rational, round_down
+from certifair.exact.decimals import parse_dyadic, round_down
 from certifair.spec import Json
 from certifair.spec.groups import Partition, partition_of, partitions_of
 from certifair.spec.terms import Terms
@@ -65,6 +67,9 @@ def _check_groups(predicate: Json, n: int) -> list[Partition]:
     }
     for partition in partitions:
         require(set(partition.features) <= set(values), "an intersection of unknown features")
+        # counted before it is built: a product of long lists would outgrow every file
+        size = math.prod(len(values[feature]) for feature in partition.features)
+        require(size == len(partition.groups), "groups are not the product of the values")
         require(len(set(partition.features)) == len(partition.features), "a feature crossed with itself")
         require(partition_of(partition.features, values) == partition, "groups are not the product of the values")
         require(len(set(partition.groups)) == len(partition.groups), "a group stands twice")
@@ -82,12 +87,13 @@ def _check_table(table: Json, n: int) -> tuple[int, Fraction]:
         require(cell["positives"] <= cell["n"], "more positives than people")
         require(cell["n"] > 0 or cell["sum"] == "0", "nobody has a sum")
         require(cell["share"] == round_down(Fraction(cell["n"], n), PLACES), "a share is not n over everybody")
-    return sum(c["positives"] for c in cells), sum((parse_rational(c["sum"]) for c in cells), Fraction(0))
+    return sum(c["positives"] for c in cells), sum((parse_dyadic(c["sum"]) for c in cells), Fraction(0))
 
 
 def _check_claim(claim: Json, context: Context, partitions: list[Partition]) -> None:
     terms = Terms.from_json(claim)
     _check_terms(terms, partitions)
+    _check_size(terms, claim["witness"])
     try:
         derived = rederive(claim, context)
     except InconsistentError as error:
@@ -99,8 +105,9 @@ def _check_claim(claim: Json, context: Context, partitions: list[Partition]) -> 
 def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
     """Groups, conditions and comparator are those that the metric and the features imply."""
     where, metric = f"claim {terms.id!r}", terms.metric
+    known = {partition.features: partition for partition in partitions}
     for partition in terms.partitions:
-        require(partition in partitions, f"{where}: groups that the certificate does not list")
+        require(known.get(partition.features) == partition, f"{where}: groups that the certificate does not list")
     values = {p.features[0]: tuple(g[0] for g in p.groups) for p in partitions if len(p.features) == 1}
     features = set(terms.sensitive_features)
     require(features <= set(values) and len(features) == len(terms.sensitive_features), f"{where}: wrong features")
@@ -127,14 +134,33 @@ def _check_people(claim: Json, predicate: Json) -> None:
     tables = {tuple(table["features"]): table["cells"] for table in predicate["groups"]}
     served = whole and claim["map"] == "served"
     same_threshold = claim["decisionThreshold"] == predicate["system"]["threshold"]
+    people: Counter[tuple[int, tuple[str, ...]]] = Counter()
+    cell_of = {}
+    for cell in itertools.chain.from_iterable(listed):
+        key = (cell["partition"], tuple(cell["group"]))
+        people[key] += cell["n"]
+        cell_of[key] = cell
     for p, partition in enumerate(claim["partitions"]):
         for group in tables[tuple(partition["features"])]:
-            cells = [c for cells in listed for c in cells if c["partition"] == p and c["group"] == group["value"]]
-            people = sum(cell["n"] for cell in cells)
-            require(people == group["n"] if whole else people <= group["n"], f"{where}: other people than the groups'")
-            require(not served or cells[0]["sum"] == group["sum"], f"{where}: another sum than the group's")
-            agrees = not (served and same_threshold) or cells[0]["positives"] == group["positives"]
+            key = (p, tuple(group["value"]))
+            count = people[key]
+            require(count == group["n"] if whole else count <= group["n"], f"{where}: other people than the groups'")
+            require(not served or cell_of[key]["sum"] == group["sum"], f"{where}: another sum than the group's")
+            agrees = not (served and same_threshold) or cell_of[key]["positives"] == group["positives"]
             require(agrees, f"{where}: other positives than the group's")
+
+
+def _check_size(terms: Terms, witness: Json) -> None:
+    """As many cells and rows as the witness lists, counted before any is built: the work is bounded by the file."""
+    if terms.form == "projection":
+        return
+    conditions = max(1, len(terms.conditions))
+    sizes = [len(partition.groups) for partition in terms.partitions]
+    rows = conditions * sum(n * (n - 1) // 2 if terms.metric.has_ratio else n for n in sizes)
+    listed = [witness["cells"]] if terms.kind == "population" else [b["cells"] for b in witness["batches"]["listed"]]
+    require(rows == len(witness["rows"]), f"claim {terms.id!r}: rows are not the metric's")
+    cells = conditions * sum(sizes)
+    require(all(len(found) == cells for found in listed), f"claim {terms.id!r}: cells are missing or too many")
 
 
 def _check_population_terms(terms: Terms, where: str) -> None:

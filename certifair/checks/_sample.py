@@ -18,7 +18,7 @@ from certifair.checks._tally import cell_codes, counts_as_sums, source_of
 from certifair.checks.base import Context, Judgement, cell_json
 from certifair.checks.population import mean_range, tails
 from certifair.evidence.bundle import Evidence
-from certifair.exact.decimals import format_rational, parse_rational, round_down, round_up
+from certifair.exact.decimals import format_rational, parse_dyadic, round_down, round_up
 from certifair.exact.sums import exact_counts, exact_sums
 from certifair.exact.tails import beta_mixture, clopper_pearson, propose_beta_mixture
 from certifair.spec import Json
@@ -78,7 +78,7 @@ def _outside(sequence: Array) -> bool:
 
 
 def _interval(terms: Terms, entry: Json, sequence: Array | None, tail: Fraction) -> tuple[Fraction, Fraction]:
-    n, total = entry["n"], parse_rational(entry["sum"])
+    n, total = entry["n"], parse_dyadic(entry["sum"])
     if terms.method == "clopper_pearson":
         return clopper_pearson(n, int(total), tail, propose_clopper_pearson, PLACES)
     if terms.method == "beta_mixture":
@@ -189,7 +189,7 @@ def _decides(terms: Terms, cells: Sequence[Json], context: Context, scale: float
     propose = _proposer(terms, tail)
     ends = []
     for entry in cells:
-        mean = float(parse_rational(entry["sum"])) / entry["n"]
+        mean = float(parse_dyadic(entry["sum"])) / entry["n"]
         low, high = propose(entry["n"] * scale, mean)
         ends.append((low, high))
     by_cell = dict(zip(terms.cells, ends, strict=True))

@@ -22,7 +22,7 @@ from certifair.checks.base import (
     require,
     worst,
 )
-from certifair.exact.decimals import parse_decimal, parse_rational
+from certifair.exact.decimals import parse_decimal, parse_dyadic
 from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import CellSum, Row
@@ -104,7 +104,7 @@ class Feasibility(Check):
 def cell_sums(terms: Terms, cells: list[Json]) -> dict[Cell, CellSum]:
     """The exact sums of a listed batch, by cell."""
     return {
-        cell: CellSum(entry["n"], parse_rational(entry["sum"]), parse_rational(entry.get("labelSum", "0")))
+        cell: CellSum(entry["n"], parse_dyadic(entry["sum"]), parse_dyadic(entry.get("labelSum", "0")))
         for cell, entry in zip(terms.cells, cells, strict=True)
     }
 
@@ -203,10 +203,10 @@ def _check_means(witness: Json) -> None:
     """No mean lies outside the range of all predictions."""
     if witness["bounds"] is None:
         return
-    low, high = (parse_rational(witness["bounds"][end]) for end in ("minimum", "maximum"))
+    low, high = (parse_dyadic(witness["bounds"][end]) for end in ("minimum", "maximum"))
     for batch in witness["batches"]["listed"]:
         for entry in batch["cells"]:
-            inside = entry["n"] == 0 or low <= parse_rational(entry["sum"]) / entry["n"] <= high
+            inside = entry["n"] == 0 or low <= parse_dyadic(entry["sum"]) / entry["n"] <= high
             require(inside, "a mean lies outside the range of the predictions")
 
 
@@ -215,7 +215,7 @@ def _check_bounds(terms: Terms, bounds: Json | None, n: int) -> None:
         return
     require(terms.map == "served", "only what was served has bounds")
     lower, upper = parse_decimal(bounds["lower"]), parse_decimal(bounds["upper"])
-    minimum, maximum = parse_rational(bounds["minimum"]), parse_rational(bounds["maximum"])
+    minimum, maximum = parse_dyadic(bounds["minimum"]), parse_dyadic(bounds["maximum"])
     require(lower < upper and minimum <= maximum, "bounds are reversed")
     require((bounds["below"] > 0) == (minimum < lower - terms.tau), "the minimum contradicts the count below")
     require((bounds["above"] > 0) == (maximum > upper + terms.tau), "the maximum contradicts the count above")

@@ -30,7 +30,7 @@ from certifair.checks.base import (
     require,
     worst,
 )
-from certifair.exact.decimals import parse_decimal, parse_rational, round_down, round_up
+from certifair.exact.decimals import parse_decimal, parse_dyadic, round_down, round_up
 from certifair.exact.tails import (
     beta_mixture_excludes,
     binomial_lower_tail_at_most,
@@ -144,7 +144,7 @@ def _wider(ours: list[str] | None, theirs: list[str] | None) -> bool:
 
 
 def _check_cell(terms: Terms, entry: Json, context: Context) -> None:
-    n, total = entry["n"], parse_rational(entry["sum"])
+    n, total = entry["n"], parse_dyadic(entry["sum"])
     low_end, high_end = mean_range(terms)
     if terms.map == "decisions":
         require(total.denominator == 1 and 0 <= total <= n, "successes are no whole number of people")
@@ -234,7 +234,7 @@ def _capped(verdict: Verdict) -> Verdict:
 def _estimate(terms: Terms, cells: Sequence[Json]) -> Fraction | None:
     """The worst row's value at the means, over the rows that are decided."""
     sums = {
-        cell: CellSum(entry["n"], parse_rational(entry["sum"])) for cell, entry in zip(terms.cells, cells, strict=True)
+        cell: CellSum(entry["n"], parse_dyadic(entry["sum"])) for cell, entry in zip(terms.cells, cells, strict=True)
     }
     spans = _spans(terms, cells, "interval")
     return worst(terms, (value(terms, row, sums) for row, s in zip(terms.rows, spans, strict=True) if s is not None))

@@ -97,6 +97,18 @@ def parse_rational(text: str) -> Fraction:
     return value
 
 
+def parse_dyadic(text: str) -> Fraction:
+    """A canonical rational that sums of float64 can be: its denominator is a power of two, at most 2^1074.
+
+    So sums of many are as cheap as sums of integers, whoever wrote them. Errors: ValueError.
+    """
+    value = parse_rational(text)
+    q = value.denominator
+    if q & (q - 1) or q.bit_length() > 1075:
+        raise ValueError(f"{text[:40]} is no sum of float64 numbers")
+    return value
+
+
 def format_rational(value: Fraction) -> str:
     """The canonical `p` or `p/q` of a rational; `parse_rational` reads it back.
 
