@@ -31,6 +31,10 @@ def measure(terms: Terms, evidence: Evidence) -> Json:
     if layer is None or layer.epsilon is None or evidence.scores is None:
         advice = "a projection claim needs [layer] metric and epsilon, and [predictions] score"
         raise InputError(f"claim {terms.id!r} speaks of a layer that the bundle does not describe", advice=advice)
+    own = (layer.metric, layer.sensitive_features, layer.intersectional, layer.condition)
+    if own != (terms.metric_name, terms.sensitive_features, terms.intersectional, _condition(terms)):
+        advice = "give the property the metric, features and condition of [layer]"
+        raise InputError(f"claim {terms.id!r} is about another constraint than the layer's", advice=advice)
     gaps = _Gaps(terms, evidence, layer)
     worst: Json | None = None
     counted = 0
@@ -53,6 +57,11 @@ def measure(terms: Terms, evidence: Evidence) -> Json:
         "undecided": len(evidence.batch_names) - counted,
         "worst": worst,
     }
+
+
+def _condition(terms: Terms) -> str | None:
+    """The column that the policy conditions on; None where the metric itself conditions on the label."""
+    return None if terms.metric.label_conditions else terms.condition_on
 
 
 @final
