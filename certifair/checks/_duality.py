@@ -94,8 +94,11 @@ class _Gaps:
             return None
         multipliers = self.multipliers.get(name, {})
         nu = {row: Fraction(multipliers.get(row.name, 0.0)) for row in present}
-        shift_low, shift_high = self._shifts(rows, _cell_shifts(nu, sums))
-        people = sum_up(bregman_upper(y, z, shift_low, shift_high, low, high))
+        try:
+            shift_low, shift_high = self._shifts(rows, _cell_shifts(nu, sums))
+            people = sum_up(bregman_upper(y, z, shift_low, shift_high, low, high))
+        except ValueError:  # beyond the range of float64: no bound, so no claim
+            return None
         return people + sum((self._slack(row, value, sums) for row, value in nu.items()), Fraction(0))
 
     def _slack(self, row: Row, nu: Fraction, sums: Mapping[Cell, CellSum]) -> Fraction:
@@ -115,7 +118,8 @@ class _Gaps:
 
 
 def _outward_sum(low: Array, high: Array, table: Array) -> tuple[Array, Array]:
-    return np.nextafter(low + table[:, 0], -np.inf), np.nextafter(high + table[:, 1], np.inf)
+    with np.errstate(over="ignore"):  # an infinite end is an end
+        return np.nextafter(low + table[:, 0], -np.inf), np.nextafter(high + table[:, 1], np.inf)
 
 
 def _cell_shifts(nu: Mapping[Row, Fraction], sums: Mapping[Cell, CellSum]) -> dict[Cell, Fraction]:
