@@ -81,7 +81,7 @@ def assemble(check: Check, terms: Terms, witness: Json, extra: Json, context: Co
         "neededSampleSize": None,
         **figures(terms, judgement),
         "decisionGap": None,
-        "assumptions": list(check.assumptions),
+        "assumptions": list(check.assumptions(terms)),
         "witness": witness,
         **extra,
     }

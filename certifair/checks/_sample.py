@@ -6,7 +6,7 @@ Bounds are proposed in float64 (scipy) and only stand once `exact.tails` has pro
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal, localcontext
 from fractions import Fraction
 
@@ -18,7 +18,7 @@ from certifair.checks._tally import cell_codes, counts_as_sums, source_of
 from certifair.checks.base import Context, Judgement, cell_json
 from certifair.checks.population import mean_range, tails
 from certifair.evidence.bundle import Evidence
-from certifair.exact.decimals import format_rational, parse_dyadic, round_down, round_up
+from certifair.exact.decimals import format_rational, parse_decimal, parse_dyadic, round_down, round_up
 from certifair.exact.sums import exact_counts, exact_sums
 from certifair.exact.tails import beta_mixture, clopper_pearson, propose_beta_mixture
 from certifair.spec import Json
@@ -55,26 +55,27 @@ def _cells_of(terms: Terms, partition: int) -> list[Cell]:
     return [cell for cell in terms.cells if cell.partition == partition]
 
 
-def _sequences(terms: Terms, partition: int, evidence: Evidence) -> list[Array]:
-    """The values of each cell in order of arrival, scaled to [0, 1] for residuals."""
+def _sequences(terms: Terms, partition: int, evidence: Evidence) -> list[Array | None]:
+    """The values of each cell in order of arrival, scaled to [0, 1] for residuals; None where the theorem is silent."""
     codes, width = cell_codes(terms, partition, evidence)
     assert evidence.scores is not None
-    values = evidence.scores
+    values, bounded = evidence.scores, _in_unit(evidence.scores)
     if not terms.metric.has_ratio:
         assert evidence.labels is not None
-        values = (evidence.labels - values) / 2 + 0.5
-    return [values[codes == k] for k in range(width)]
+        values, bounded = (evidence.labels - values) / 2 + 0.5, bounded and _in_unit(evidence.labels)
+    return [values[codes == k] if bounded else None for k in range(width)]
+
+
+def _in_unit(values: Array) -> bool:
+    return bool(values.min() >= 0 and values.max() <= 1)
 
 
 def _bounds(terms: Terms, entry: Json, sequence: Array | None, context: Context) -> Json:
-    if not context.frozen_holdout or entry["n"] < terms.least or (sequence is not None and _outside(sequence)):
+    unbounded = terms.method == "empirical_bernstein" and sequence is None
+    if not context.frozen_holdout or entry["n"] < terms.least or unbounded:
         return {"interval": None, "oneSided": None}
     found = {key: _interval(terms, entry, sequence, tail) for key, tail in tails(terms, context).items()}
     return {key: [round_down(low, PLACES), round_up(high, PLACES)] for key, (low, high) in found.items()}
-
-
-def _outside(sequence: Array) -> bool:
-    return bool(sequence.min() < 0 or sequence.max() > 1)
 
 
 def _interval(terms: Terms, entry: Json, sequence: Array | None, tail: Fraction) -> tuple[Fraction, Fraction]:
@@ -94,7 +95,7 @@ def _interval(terms: Terms, entry: Json, sequence: Array | None, tail: Fraction)
     return min(max(low, least), mean), max(min(high, most), mean)
 
 
-def propose_clopper_pearson(n: int, successes: int, tail: float) -> tuple[float, float]:
+def propose_clopper_pearson(n: float, successes: float, tail: float) -> tuple[float, float]:
     """Beta quantiles (Clopper and Pearson 1934)."""
     low = float(betaincinv(successes, n - successes + 1, tail)) if successes > 0 else 0.0
     high = float(betaincinv(successes + 1, n - successes, 1 - tail)) if successes < n else 1.0
@@ -160,44 +161,68 @@ def psi_times_four(rate: Array) -> Array:
 def needed(terms: Terms, cells: Sequence[Json], context: Context, judgement: Judgement) -> int | None:
     """About how many people, in the same proportions, would have decided the claim. Advice, never a claim."""
     estimate = judgement.estimate
-    if judgement.verdict is not Verdict.UNDECIDED or estimate is None or any(entry["n"] == 0 for entry in cells):
+    if judgement.verdict is not Verdict.UNDECIDED or estimate is None:
         return None
-    if any(entry["interval"] is None for entry in cells) and not context.frozen_holdout:
+    if any(entry["n"] == 0 or (entry["interval"] is None and entry["n"] >= terms.least) for entry in cells):
         return None
     people: int = sum(entry["n"] for entry in cells if entry["partition"] == 0)
-    smallest = min(entry["n"] for entry in cells)
-    start = max(1.0, terms.least / smallest)
+    start = max(1.0, terms.least / min(entry["n"] for entry in cells))
 
     def decides(scale: float) -> bool:
-        return _decides(terms, cells, context, scale, passing=terms.holds(estimate))
+        return scale >= start and _decides(terms, cells, context, scale, passing=terms.holds(estimate))
 
     high = start
     while not decides(high):
         high *= 2
-        if high * people > 1e12:
+        if high * people > 1e9:
             return None
     low = high / 2
-    for _ in range(30):
+    for _ in range(20):
         middle = math.sqrt(low * high)
-        low, high = (low, middle) if decides(middle) and middle >= start else (middle, high)
+        low, high = (low, middle) if decides(middle) else (middle, high)
     return int(max(people + 1, math.ceil(people * high)))
 
 
 def _decides(terms: Terms, cells: Sequence[Json], context: Context, scale: float, *, passing: bool) -> bool:
     """Whether bounds at `scale` times the sample, with the same means, would pass (or fail) the claim."""
-    tail = tails(terms, context)["oneSided" if passing else "interval"]
-    propose = _proposer(terms, tail)
-    ends = []
-    for entry in cells:
-        mean = float(parse_dyadic(entry["sum"])) / entry["n"]
-        low, high = propose(entry["n"] * scale, mean)
-        ends.append((low, high))
+    key = "oneSided" if passing else "interval"
+    tail = tails(terms, context)[key]
+    ends = [_planned(terms, entry, key, tail, scale) for entry in cells]
     by_cell = dict(zip(terms.cells, ends, strict=True))
     limit = float(terms.threshold) + (-1 if terms.form == "ratio" else 1) * float(terms.tau)
     spans = [_float_span(terms, [by_cell[cell] for cell in row.cells]) for row in terms.rows]
     if terms.form == "ratio":
         return min(low for low, _ in spans) >= limit if passing else min(high for _, high in spans) < limit
     return max(high for _, high in spans) <= limit if passing else max(low for low, _ in spans) > limit
+
+
+def _planned(terms: Terms, entry: Json, key: str, tail: Fraction, scale: float) -> tuple[float, float]:
+    """The bounds of a cell of `scale` times as many people with the same mean."""
+    mean = float(parse_dyadic(entry["sum"])) / entry["n"]
+    n = entry["n"] * scale
+    if terms.method == "clopper_pearson":
+        return propose_clopper_pearson(n, n * mean, float(tail))
+    if terms.method == "beta_mixture":
+        return propose_beta_mixture(round(n), round(n * mean), float(tail))
+    low, high = (float(end) for end in mean_range(terms))
+    level = float(log_upper(1 / tail))
+    radius = (high - low) * _bernstein_radius(n, _implied_variance(terms, entry, key, level), level)
+    return max(low, mean - radius), min(high, mean + radius)
+
+
+def _implied_variance(terms: Terms, entry: Json, key: str, level: float) -> float:
+    """The variance (of values in [0, 1]) under which the cell's bounds would be as wide as they are."""
+    if entry[key] is None:
+        return 0.25
+    low, high = (float(parse_decimal(end)) for end in entry[key])
+    least, most = (float(end) for end in mean_range(terms))
+    observed = (high - low) / 2 / (most - least)
+    small, large = 0.0, 0.25
+    for _ in range(30):
+        middle = (small + large) / 2
+        wide = _bernstein_radius(entry["n"], middle, level) > observed
+        small, large = (small, middle) if wide else (middle, large)
+    return large
 
 
 def _float_span(terms: Terms, ends: list[tuple[float, float]]) -> tuple[float, float]:
@@ -210,30 +235,6 @@ def _float_span(terms: Terms, ends: list[tuple[float, float]]) -> tuple[float, f
     tiny = 1e-12
     low = min(low_a / max(high_b, tiny), low_b / max(high_a, tiny))
     return low, min(high_a / max(low_b, tiny), high_b / max(low_a, tiny))
-
-
-def _proposer(terms: Terms, tail: Fraction) -> Callable[[float, float], tuple[float, float]]:
-    """(people, mean) -> float64 bounds, for planning."""
-    t, level = float(tail), float(log_upper(1 / tail))
-
-    def clopper_pearson_ends(n: float, mean: float) -> tuple[float, float]:
-        s = n * mean
-        low = float(betaincinv(s, n - s + 1, t)) if s > 0 else 0.0
-        return low, float(betaincinv(s + 1, n - s, 1 - t)) if s < n else 1.0
-
-    def mixture_ends(n: float, mean: float) -> tuple[float, float]:
-        # the mixture's log wealth is about n·kl − ½ ln(πn/2), inverted through Pinsker's local form
-        width = math.sqrt(2 * max(mean * (1 - mean), 1 / n) * (level - math.log(2) + math.log(math.pi * n / 2) / 2) / n)
-        return max(0.0, mean - width), min(1.0, mean + width)
-
-    def bernstein_ends(n: float, mean: float) -> tuple[float, float]:
-        low, high = (float(end) for end in mean_range(terms))
-        variance = (mean - low) * (high - mean) / (high - low) ** 2  # the largest that the mean allows
-        width = (high - low) * _bernstein_radius(n, variance, level)
-        return max(low, mean - width), min(high, mean + width)
-
-    by_method = {"clopper_pearson": clopper_pearson_ends, "beta_mixture": mixture_ends}
-    return by_method.get(terms.method, bernstein_ends)
 
 
 def _bernstein_radius(n: float, variance: float, level: float) -> float:

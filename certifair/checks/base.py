@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 PLACES = 12
 """Digits after the point of every published figure."""
+
+
+AS_IT_STANDS = "the figures are those of the evidence, each float64 number taken as it stands"
 
 
 class InconsistentError(ValueError):
@@ -77,7 +81,10 @@ class Check(ABC):
 
     kind: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]
-    assumptions: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def assumptions(self, terms: Terms) -> tuple[str, ...]:
+        """What a claim of these terms takes for granted, in words."""
 
     @abstractmethod
     def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
@@ -160,7 +167,9 @@ def against(terms: Terms, row: RowVerdict) -> str:
 
 def shorten(value: Fraction) -> str:
     """Four digits after the point, for reading only."""
-    return f"{float(value):.4f}"
+    if abs(value) < 10**12:
+        return f"{float(value):.4f}"
+    return f"{Decimal(value.numerator) / Decimal(value.denominator):.3e}"
 
 
 def check_cells(cells: Sequence[Json], terms: Terms) -> None:

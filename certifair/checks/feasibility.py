@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, final
 
 from certifair.checks.base import (
+    AS_IT_STANDS,
     Check,
     Context,
     Judgement,
@@ -41,7 +42,9 @@ class Feasibility(Check):
 
     kind = "feasibility"
     forms = ("difference", "ratio")
-    assumptions = ("the figures are those of the evidence, each float64 number taken as it stands",)
+
+    def assumptions(self, terms: Terms) -> tuple[str, ...]:
+        return (AS_IT_STANDS,)
 
     def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
         from certifair.checks import _tally

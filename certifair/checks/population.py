@@ -56,10 +56,16 @@ class Population(Check):
 
     kind = "population"
     forms = ("difference", "ratio")
-    assumptions = (
-        "the map was frozen before these rows were seen and was not trained on them (declared by the owner)",
-        "rows are independent draws from the population (for a confidence sequence: of constant mean given the past)",
-    )
+
+    def assumptions(self, terms: Terms) -> tuple[str, ...]:
+        frozen = "the map was frozen before these rows were seen and was not trained on them (declared by the owner)"
+        if terms.method == "clopper_pearson":
+            return frozen, "rows are independent draws from the population, looked at once"
+        drawn = "rows come in order of arrival, each of constant mean given the past (independent draws are)"
+        if terms.method == "beta_mixture":
+            return frozen, drawn
+        labels = "" if terms.metric.has_ratio else " and all labels"
+        return frozen, drawn, f"all scores{labels} of the population lie in [0, 1]"
 
     def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
         from certifair.checks import _sample
@@ -127,9 +133,14 @@ def alpha(terms: Terms, context: Context) -> Fraction:
 
 
 def tails(terms: Terms, context: Context) -> dict[str, Fraction]:
-    """The probability left out on each side of the two kinds of bounds."""
+    """The probability left out on each side of the two kinds of bounds.
+
+    Ville's inequality bounds how often the mixture's two sides miss *together*: 2t for bounds of tail t, and near 0 or
+    1 almost all of it can fall on one side. So one side alone is granted half of the tail that it may spend.
+    """
     share = alpha(terms, context)
-    return {"interval": share / (2 * len(terms.cells)), "oneSided": share / 2}
+    one_sided = share / 4 if terms.method == "beta_mixture" else share / 2
+    return {"interval": share / (2 * len(terms.cells)), "oneSided": one_sided}
 
 
 def mean_range(terms: Terms) -> Bounds:
@@ -269,6 +280,6 @@ def _reason(terms: Terms, rows: Sequence[RowVerdict], verdict: Verdict, cells: S
         names = ", ".join(" ".join(entry["group"]) for entry in small[:3])
         return f"fewer than {terms.least} people in {len(small)} of {len(cells)} cells ({names})"
     if any(entry["interval"] is None for entry in cells):
-        return "a score lies outside [0, 1]"
+        return "a score or label lies outside [0, 1]"
     reach = describe(terms, rows, verdict) or "the interval reaches over the threshold"
     return f"the sample is too small, the interval reaches to {reach}"

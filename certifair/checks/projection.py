@@ -11,7 +11,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, final
 
-from certifair.checks.base import PLACES, Check, Context, Judgement, Measured, require
+from certifair.checks.base import AS_IT_STANDS, PLACES, Check, Context, Judgement, Measured, require
 from certifair.exact.decimals import parse_decimal, sqrt_up
 from certifair.spec import Json
 from certifair.spec.terms import Terms
@@ -27,7 +27,9 @@ class Projection(Check):
 
     kind = "feasibility"
     forms = ("projection",)
-    assumptions = ("the figures are those of the evidence, each float64 number taken as it stands",)
+
+    def assumptions(self, terms: Terms) -> tuple[str, ...]:
+        return (AS_IT_STANDS,)
 
     def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
         from certifair.checks import _duality

@@ -5,6 +5,7 @@ Whatever a claim asks of its groups is added up from these few cells, as integer
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Protocol, final
@@ -18,6 +19,7 @@ from certifair.spec.policy import Values
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
+Axis = tuple[Codes, int]
 DENSE = 1 << 16
 """Up to so many joint cells all are kept; of more only those that somebody is in."""
 
@@ -52,8 +54,8 @@ class Cube:
         batches = int(rows.batch.max()) + 1
         if batches > 1:
             axes.append((rows.batch, batches))
-        self._joint, self.size, cells = _joint(axes, len(rows.batch))
-        decoded = _decode(cells, [width for _, width in axes])
+        self._joint, decoded = _joint(axes, len(rows.batch))
+        self.size = len(decoded[0])
         self.codes: dict[str, Codes] = dict(zip(rows.codes, decoded, strict=False))
         self.labels = decoded[len(self.codes)].astype(np.float64) if binary else None
         self.batch = decoded[-1] if batches > 1 else np.zeros(self.size, dtype=np.int64)
@@ -76,24 +78,16 @@ class Cube:
         return self._sums[source]
 
 
-def _joint(axes: list[tuple[Codes, int]], n: int) -> tuple[Codes, int, Codes]:
-    """(each row's joint cell, the number of joint cells, each cell's number in the full product)."""
-    joint, size = np.zeros(n, dtype=np.int64), 1
-    for codes, width in axes:
-        if size * width >= 1 << 62:
-            raise ValueError("more joint groups than can be numbered")
-        joint = codes if size == 1 else joint * width + codes
-        size *= width
+def _joint(axes: list[Axis], n: int) -> tuple[Codes, list[Codes]]:
+    """(each row's joint cell, the code of each cell along every axis). Small products are kept whole."""
+    size = math.prod(width for _, width in axes)
+    joint = np.zeros(n, dtype=np.int64)
     if size <= DENSE:
-        return joint, size, np.arange(size)
-    cells, inverse = np.unique(joint, return_inverse=True)
-    return inverse, len(cells), cells
-
-
-def _decode(cells: Codes, widths: list[int]) -> list[Codes]:
-    """The code of each cell along every axis."""
-    found: list[Codes] = []
-    for width in reversed(widths):
-        found.append(cells % width)
-        cells = cells // width
-    return found[::-1]
+        for codes, width in axes:
+            joint = joint * width + codes if joint.any() else codes
+        return joint, [part.ravel() for part in np.indices([width for _, width in axes])]
+    first = np.arange(0)
+    for codes, width in axes:
+        # numbered anew after each axis, so that no product of widths outgrows an integer
+        _, first, joint = np.unique(joint * width + codes, return_index=True, return_inverse=True)
+    return joint, [codes[first] for codes, _ in axes]

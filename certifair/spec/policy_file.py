@@ -53,7 +53,7 @@ def _toml(content: bytes, where: str) -> dict[str, object]:
         loaded = tomllib.loads(content.decode("utf-8"), parse_float=Decimal)
     except UnicodeDecodeError as error:
         raise PolicyError(f"is not UTF-8 (byte {error.start})", where=where) from None
-    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         raise PolicyError(f"is not TOML: {error}", where=where) from None
     tool = loaded.get("tool")
     return tool["certifair"] if isinstance(tool, dict) and "certifair" in tool else loaded
@@ -82,7 +82,7 @@ def _checked_values(table: Table) -> list[tuple[str, object]]:
             if MISSING in read.group_values(value):
                 raise ValueError(f"free of {MISSING!r}, which names missing values")
         except ValueError as error:
-            raise table.error(key, f"= {value!r} is not {error}") from None
+            raise table.error(key, f"= {read.shown(value)} is not {error}") from None
     return items
 
 
@@ -114,11 +114,12 @@ def _layer(table: Table) -> LayerSpec | None:
     lower = table.take("lower", read.optional_decimal, None)
     upper = table.take("upper", read.optional_decimal, None)
     table.finish()
-    if metric is None and lower is None and upper is None:
-        if features or epsilon is not None or condition:
+    if metric is None and epsilon is None:
+        if features or intersectional or condition:
             raise table.error("metric", "is missing", f"known: {', '.join(metrics.names())}")
-        return None
-    if (metric is None) != (epsilon is None) or (metric is not None and not features):
+        if lower is None and upper is None:
+            return None
+    elif metric is None or epsilon is None or not features:
         raise table.error("metric, sensitive_features and epsilon", "belong together")
     if metric is not None:
         _check_condition(table, metric, condition)

@@ -15,6 +15,8 @@ T = TypeVar("T")
 _REQUIRED: Any = object()
 LARGEST = 10**15
 """No threshold or bound of a policy is larger."""
+DIGITS = 300
+"""Nor has it more digits after the point."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -49,7 +51,7 @@ class Table:
         try:
             return convert(value)
         except ValueError as error:
-            raise self.error(key, f"= {_shown(value)} is not {error}") from None
+            raise self.error(key, f"= {shown(value)} is not {error}") from None
 
     def table(self, key: str) -> Table:
         self._known.add(key)
@@ -76,8 +78,13 @@ def _label(item: Any, number: int) -> str:
     return str(item["id"]) if isinstance(item, dict) and "id" in item else f"number {number}"
 
 
-def _shown(value: Any) -> str:
-    return str(value) if isinstance(value, Decimal) else repr(value)
+def shown(value: Any) -> str:
+    """A value as an error names it."""
+    try:
+        text = str(value) if isinstance(value, Decimal) else repr(value)
+    except ValueError:  # an integer of more than 4 300 digits
+        text = "a huge number"
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def text(value: Any) -> str:
@@ -102,10 +109,14 @@ def texts(value: Any) -> tuple[str, ...]:
 
 def group_values(value: Any) -> tuple[str, ...]:
     """Declared values: texts or integers (written as text), all different."""
-    found = tuple(str(v) if isinstance(v, int) and not isinstance(v, bool) else text(v) for v in _list(value))
+    found = tuple(str(v) if _is_code(v) else text(v) for v in _list(value))
     if not found or len(set(found)) != len(found):
         raise ValueError("a list of one or more different texts or integers")
     return found
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
 def _list(value: Any) -> list[Any]:
@@ -132,14 +143,19 @@ def decimal(value: Any) -> Fraction:
     """The number that was *written*: `0.05` is 1/20. Decimals and integers of TOML, or the same as a text."""
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
         raise ValueError("a plain decimal number")
-    plain = format(value, "f") if isinstance(value, Decimal) and value.is_finite() else str(value)
-    try:
-        number = parse_decimal(plain)
-    except ValueError:
-        raise ValueError("a plain decimal number such as 0.05") from None
+    number = Fraction(value) if isinstance(value, int) else _written(value)
     if abs(number) > LARGEST:
         raise ValueError(f"a decimal number of at most {LARGEST}")
     return number
+
+
+def _written(value: str | Decimal) -> Fraction:
+    """The decimal of a text, or of TOML's own notation, which may have an exponent of a reasonable size."""
+    short = isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) <= DIGITS
+    try:
+        return parse_decimal(format(value, "f") if short else str(value))
+    except ValueError:
+        raise ValueError("a plain decimal number such as 0.05") from None
 
 
 def optional_decimal(value: Any) -> Fraction | None:

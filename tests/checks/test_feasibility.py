@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from certifair import checks
 from certifair.certificate.claims import measure_claim, rederive
 from certifair.checks.base import Context, Judgement, figures
-from certifair.errors import InputError
+from certifair.errors import InputError, PolicyError
 from certifair.evidence.bundle import Evidence
 from certifair.exact.decimals import parse_rational
 from certifair.spec.terms import Terms
@@ -274,6 +274,44 @@ def test_decisions_compare_with_the_threshold_as_written(threshold: str) -> None
         claim = assert_agrees(sample, question)
         above = sum(Fraction(score) > limit for score in scores)
         assert sum(entry["positives"] for entry in claim["witness"]["batches"]["listed"][0]["cells"]) == above
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_more_joint_groups_than_are_kept_in_one_table(metric: str) -> None:
+    """414 720 combinations of values, labels and batches, of which 3 000 people fill a few."""
+    rng = np.random.default_rng(4)
+    n = 3000
+    declared = {name: [f"v{k}" for k in range(12)] for name in ("f", "g", "h")} | {"town": ["big", "small"]}
+    sample = Sample(
+        declared=declared,
+        categories={name: people_of(rng, n, values, "skewed") for name, values in declared.items()},
+        predictions=numbers(rng, n, "unit"),
+        scores=numbers(rng, n, "mixed"),
+        labels=rng.integers(0, 2, n).astype(float).tolist(),
+        batches=[f"b{k}" for k in rng.integers(0, 60, n)],
+    )
+    condition = "town" if metric == "conditional_parity" else None
+    question = Question(metric, ("f", "h"), declared, Fraction(2, 5), condition=condition, min_group_size=3)
+    for mapped in ("served", "decisions"):
+        assert_agrees(sample, dataclasses.replace(question, map=mapped))
+
+
+def test_more_features_than_their_product_can_be_numbered() -> None:
+    """Thirty features of eight values have 2^90 combinations; a claim speaks of one of them."""
+    rng = np.random.default_rng(5)
+    declared = {f"f{k}": [f"v{i}" for i in range(8)] for k in range(30)}
+    categories = {name: people_of(rng, 400, values, "even") for name, values in declared.items()}
+    sample = Sample(declared, categories, numbers(rng, 400, "unit"), batches=["a", "b"] * 200)
+    assert_agrees(sample, Question("demographic_parity", ("f3", "f29"), declared, Fraction(1, 2)))
+
+
+def test_kinds_without_a_check_are_an_error_and_no_claim() -> None:
+    sample = Sample({"g": ["a", "b"]}, {"g": ["a", "b"]}, [0.5, 0.5])
+    question = Question("demographic_parity", ("g",), sample.declared, Fraction(1))
+    for kind in ("replay", "stability", "aggregate", "individual"):
+        evidence = evidence_of(dataclasses.replace(sample, properties=[property_of(question, kind)]))
+        with pytest.raises(PolicyError, match=f"no check of kind '{kind}'"):
+            measure_claim(terms_in(evidence), evidence, context_in(evidence))
 
 
 # ------------------------------------------------------------------------------------- absent, small and undefined

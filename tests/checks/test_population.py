@@ -110,7 +110,7 @@ def test_clopper_pearson_is_the_oracles(
     successes = data.draw(st.sampled_from((0, 1, n - 1, n)) | st.integers(0, n))
     alpha = TAILS[confidence] / multiplicity
     terms = parity(groups, "difference", Fraction(1, 10), "clopper_pearson", confidence)
-    context = dataclasses.replace(FROZEN, multiplicity=multiplicity)
+    context = Context(n=10**9, multiplicity=multiplicity, frozen_holdout=True)
     cell = cells_of(terms, [(n, successes)] * groups, context)[0]
     assert_encloses(cell["interval"], *oracle.clopper_pearson(n, successes, alpha / (2 * groups)))
     assert_encloses(cell["oneSided"], *oracle.clopper_pearson(n, successes, alpha / 2))
@@ -125,7 +125,7 @@ def test_beta_mixtures_are_the_oracles(
     successes = data.draw(st.sampled_from((0, 1, n - 1, n)) | st.integers(0, n))
     alpha = TAILS[confidence] / multiplicity
     terms = parity(groups, "difference", Fraction(1, 10), "beta_mixture", confidence)
-    context = dataclasses.replace(FROZEN, multiplicity=multiplicity)
+    context = Context(n=10**9, multiplicity=multiplicity, frozen_holdout=True)
     cell = cells_of(terms, [(n, successes)] * groups, context)[0]
     assert_encloses(cell["interval"], *oracle.beta_mixture(n, successes, groups / alpha))
     assert_encloses(cell["oneSided"], *oracle.beta_mixture(n, successes, 2 / alpha))
@@ -506,7 +506,7 @@ PLANS = [
     (GOLDEN, "ratio", "0.8"),
     ([(200, 100), (200, 102)], "difference", "0.1"),
     ([(200, 100), (200, 130)], "difference", "0.1"),
-    ([(300, 6), (300, 9)], "difference", "0.05"),
+    ([(300, 6), (300, 9)], "difference", "0.03"),
     ([(50, 40), (500, 350)], "ratio", "0.75"),
     ([(100, 2), (900, 90)], "difference", "0.02"),
     ([(150, 75), (150, 60), (40, 20)], "difference", "0.2"),
@@ -526,9 +526,10 @@ def advised(method: str, counts: list[tuple[int, int]], form: str, threshold: st
 
 
 def scaled(counts: list[tuple[int, int]], people: float) -> list[tuple[int, int]]:
-    """A sample of so many people in the same proportions, as nearly as whole people allow."""
-    factor = people / sum(n for n, _ in counts)
-    return [(round(n * factor), round(successes * factor)) for n, successes in counts]
+    """The smallest sample of at least so many people in exactly the same proportions."""
+    shared = math.gcd(*(number for pair in counts for number in pair))
+    factor = math.ceil(people * shared / sum(n for n, _ in counts))
+    return [(n // shared * factor, successes // shared * factor) for n, successes in counts]
 
 
 def decided(terms: Terms, counts: list[tuple[int, int]]) -> bool:
@@ -538,17 +539,15 @@ def decided(terms: Terms, counts: list[tuple[int, int]]) -> bool:
 @pytest.mark.parametrize(("counts", "form", "threshold"), PLANS)
 def test_advice_for_clopper_pearson(counts: list[tuple[int, int]], form: str, threshold: str) -> None:
     terms, needed = advised("clopper_pearson", counts, form, threshold)
-    assert decided(terms, scaled(counts, needed * 1.01))
-    people = sum(n for n, _ in counts)
-    if needed * 0.8 > people:
-        assert not decided(terms, scaled(counts, needed * 0.8))
+    assert decided(terms, scaled(counts, needed))
+    assert not decided(terms, scaled(counts, needed * 0.8))
 
 
 @pytest.mark.parametrize(("counts", "form", "threshold"), PLANS)
 def test_advice_for_the_beta_mixture(counts: list[tuple[int, int]], form: str, threshold: str) -> None:
     terms, needed = advised("beta_mixture", counts, form, threshold)
     assert decided(terms, scaled(counts, needed * 1.5))
-    assert not decided(terms, scaled(counts, max(needed / 1.5, sum(n for n, _ in counts))))
+    assert not decided(terms, scaled(counts, needed / 1.5))
 
 
 SCORES = {

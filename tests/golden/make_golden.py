@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
 import json
 import pickle
 import shutil
@@ -709,6 +710,14 @@ def lies() -> Lies:
     bad("window-invented", "batches", put("population/window", ["2020", "2030"]))
     bad("confidence-lowered", "clopper-pearson", put("claims/0/confidence", "0.5"))
     bad("model-swapped", "clopper-pearson", put("system/model/sha256", digest(b"new")))
+
+    def tighter(p: Json, key: str, end: int) -> None:
+        pair = p["claims"][0]["witness"]["cells"][0][key]
+        pair[end] = widened(pair[end], "-0.000000001", up=bool(end))
+
+    for key, end in (("interval", 0), ("interval", 1), ("oneSided", 0), ("oneSided", 1)):
+        edit = functools.partial(tighter, key=key, end=end)
+        bad(f"bernstein-{key}-{'upper' if end else 'lower'}-too-tight", "bernstein", edit)
     return made
 
 

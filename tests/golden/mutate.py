@@ -70,6 +70,7 @@ class Mutator:
             kept = copy.deepcopy(found)
             try:
                 found = rederived(found)
+                canonical(found)
             except Exception:  # nonsense cannot be derived from; it is tried as it stands
                 found = kept
         return self.wrapped(found)

@@ -365,10 +365,11 @@ def check_registration(predicate: Any, pems: Sequence[bytes]) -> None:
 # --------------------------------------------------------------------------------------------------------- 9: numbers
 @lru_cache(maxsize=4096)
 def rational(text: str) -> Fraction:
-    """Section 9: lowest terms, q > 1 (the schema has bounded the length and checked the digits)."""
+    """Section 9: lowest terms, q > 1, q a power of two (the schema has bounded the length and checked the digits)."""
     top, slash, bottom = text.partition("/")
     p, q = int(top), int(bottom) if slash else 1
     need(not slash or (q > 1 and math.gcd(p, q) == 1), "rational not in lowest terms")
+    need(q & (q - 1) == 0 and q <= 2**1074, "rational that is no sum of float64 numbers")
     return Fraction(p, q)
 
 

@@ -1,0 +1,205 @@
+"""What is true of a table of people: claims computed again from the raw columns, with fractions.
+
+A claim of scope population cannot be true or false of a sample: it stands if its bounds are valid for the counts and
+sums of the rows, and if they keep the threshold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from itertools import combinations
+from typing import Any
+
+from tests.oracles.second_verifier import mixture_large, tail_small
+
+Json = dict[str, Any]
+Person = dict[str, Any]
+MISSING = "(missing)"
+
+
+def people_of(columns: dict[str, list[Any]], certify: str | None = None) -> list[Person]:
+    """The rows that count; `certify` is the split they must belong to."""
+    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+    return [row for row in rows if certify is None or row["split"] == certify]
+
+
+def false_claims(predicate: Json, people: Sequence[Person]) -> list[str]:
+    """The ids of claims that say PASS and are not so."""
+    passing = [claim for claim in predicate["claims"] if claim["verdict"] == "PASS"]
+    found = [claim["id"] for claim in passing if not holds(claim, predicate, people)]
+    if predicate["verdict"] == "PASS" and (len(passing) < len(predicate["claims"]) or not passing):
+        found.append("the whole")
+    return found
+
+
+def holds(claim: Json, predicate: Json, people: Sequence[Person]) -> bool:
+    """Whether a claim that passes may."""
+    if claim["form"] == "projection":
+        return _projected(claim, people)
+    if claim["kind"] == "population":
+        return _estimated(claim, predicate, people)
+    return _everywhere(claim, people)
+
+
+def _value(claim: Json, person: Person) -> Fraction:
+    if claim["map"] == "served":
+        return Fraction(person["served"])
+    score = Fraction(person["score"])
+    return score if claim["map"] == "scores" else Fraction(int(score > Fraction(claim["decisionThreshold"])))
+
+
+def _group(person: Person, features: Sequence[str]) -> tuple[str, ...]:
+    return tuple(MISSING if person[name] is None else str(person[name]) for name in features)
+
+
+def _in_condition(claim: Json, person: Person, condition: str | None) -> bool:
+    if condition is None:
+        return True
+    if claim["metric"] in ("equalized_odds", "equal_opportunity"):
+        return person["label"] == int(condition)
+    return _group(person, [claim["conditionOn"]]) == (condition,)
+
+
+def _cells(claim: Json, people: Sequence[Person]) -> list[list[list[Fraction]]]:
+    """For each partition and condition the values of each group's people (label − value for residuals)."""
+    blocks = []
+    features: list[list[str]] = [[name] for name in claim["sensitiveFeatures"]]
+    for names in [claim["sensitiveFeatures"]] if claim["intersectional"] else features:
+        (partition,) = [p for p in claim["partitions"] if p["features"] == names]
+        for condition in claim["conditions"] or [None]:
+            members: dict[tuple[str, ...], list[Fraction]] = {tuple(group): [] for group in partition["groups"]}
+            for person in people:
+                if _in_condition(claim, person, condition):
+                    value = _value(claim, person)
+                    residual = claim["metric"] == "equalized_residuals"
+                    members[_group(person, names)].append(Fraction(person["label"]) - value if residual else value)
+            blocks.append(list(members.values()))
+    return blocks
+
+
+def _good(claim: Json, value: Fraction) -> bool:
+    threshold, tau = Fraction(claim["threshold"]), Fraction(claim["tau"])
+    return value >= threshold - tau if claim["form"] == "ratio" else value <= threshold + tau
+
+
+def _everywhere(claim: Json, people: Sequence[Person]) -> bool:
+    """In every batch every row is decided and keeps the threshold, and everybody lies in the box."""
+    batches: dict[str, list[Person]] = {}
+    for person in people:
+        batches.setdefault(str(person["batch"]), []).append(person)
+    least = max(1, claim["minGroupSize"])
+    for members in batches.values():
+        for groups in _cells(claim, members):
+            if any(len(group) < least for group in groups):
+                return False
+            means = [sum(group) / len(group) for group in groups]
+            if not all(_good(claim, value) for value in _values(claim, means)):
+                return False
+    bounds, tau = claim["witness"].get("bounds"), Fraction(claim["tau"])
+    served = [Fraction(person["served"]) for person in people]
+    return bounds is None or all(
+        Fraction(bounds["lower"]) - tau <= value <= Fraction(bounds["upper"]) + tau for value in served
+    )
+
+
+def _values(claim: Json, means: Sequence[Fraction]) -> Iterable[Fraction]:
+    if claim["metric"] == "equalized_residuals":
+        return [abs(mean) for mean in means]
+    if claim["form"] == "difference":
+        return [abs(a - b) for a, b in combinations(means, 2)]
+    return [
+        min(a, b) / max(a, b) if max(a, b) > 0 and min(a, b) >= 0 else Fraction(-1) for a, b in combinations(means, 2)
+    ]
+
+
+def _projected(claim: Json, people: Sequence[Person]) -> bool:
+    """Parity of two groups far inside the box: the projection moves each group by one step, in closed form."""
+    layer = claim["witness"]["layer"]
+    epsilon = Fraction(layer["epsilon"])
+    for batch in {str(person["batch"]) for person in people}:
+        members = [person for person in people if str(person["batch"]) == batch]
+        groups = [[p for p in members if p["sex"] == sex] for sex in ("f", "m")]
+        if not all(groups):
+            return False
+        f, m = (sum(Fraction(p["score"]) for p in group) / len(group) for group in groups)
+        step = max(abs(f - m) - epsilon, Fraction(0)) / sum(Fraction(1, len(group)) for group in groups)
+        step = step if f > m else -step
+        square = Fraction(0)
+        for group, sign in zip(groups, (1, -1), strict=True):
+            for person in group:
+                ideal = Fraction(person["score"]) - sign * step / len(group)
+                if not Fraction(layer["lower"]) <= ideal <= Fraction(layer["upper"]):
+                    return False  # not the closed form's case; none of the runs needs it
+                square += (Fraction(person["served"]) - ideal) ** 2
+        if square > Fraction(claim["threshold"]) ** 2 * len(members):
+            return False
+    return True
+
+
+def _estimated(claim: Json, predicate: Json, people: Sequence[Person]) -> bool:
+    """Counts and sums are those of the rows, the one-sided bounds valid, and the worst of them keeps the threshold."""
+    system = predicate["system"]
+    if not (system["frozen"] and system["heldOut"]):
+        return False
+    population = sum(other["kind"] == "population" for other in predicate["claims"])
+    tail = (1 - Fraction(claim["confidence"])) / population / 2
+    stated = iter(claim["witness"]["cells"])
+    for groups in _cells(claim, people):
+        pairs = []
+        for values in groups:
+            cell = next(stated)
+            if (cell["n"], Fraction(cell["sum"])) != (len(values), sum(values)) or cell["oneSided"] is None:
+                return False
+            if len(values) < max(1, claim["minGroupSize"]):
+                return False
+            low, high = (Fraction(end) for end in cell["oneSided"])
+            if not _valid(claim, values, low, high, tail):
+                return False
+            pairs.append((low, high))
+        if not all(_good(claim, value) for value in _worst_ends(claim, pairs)):
+            return False
+    return True
+
+
+def _worst_ends(claim: Json, pairs: Sequence[tuple[Fraction, Fraction]]) -> Iterable[Fraction]:
+    if claim["metric"] == "equalized_residuals":
+        return [max(high, -low) for low, high in pairs]
+    if claim["form"] == "difference":
+        return [max(a[1] - b[0], b[1] - a[0]) for a, b in combinations(pairs, 2)]
+    return [min(a[0] / b[1], b[0] / a[1]) if a[1] and b[1] else Fraction(-1) for a, b in combinations(pairs, 2)]
+
+
+def _valid(claim: Json, values: Sequence[Fraction], low: Fraction, high: Fraction, tail: Fraction) -> bool:
+    n, total = len(values), sum(values)
+    if claim["method"] == "empirical_bernstein":
+        least, most = _bernstein([float(value) for value in values], claim["metric"], float(tail))
+        return float(low) <= least + 1e-8 and float(high) >= most - 1e-8
+    successes = int(total)
+    test = tail_small if claim["method"] == "clopper_pearson" else mixture_large
+    if test is tail_small:
+        ends = (tail_small(n, successes, low, tail), tail_small(n, n - successes, 1 - high, tail))
+    else:
+        ends = (mixture_large(n, successes, low, tail), mixture_large(n, successes, high, tail))
+    return (low == 0 or ends[0]) and (high == 1 or ends[1]) and low <= total / n <= high
+
+
+def _bernstein(values: Sequence[float], metric: str, tail: float) -> tuple[float, float]:
+    """Waudby-Smith and Ramdas (2020), theorem 2, in plain floating point."""
+    residual = metric == "equalized_residuals"
+    level, mean, variance, total, squares = math.log(1 / tail), 0.5, 0.25, 0.0, 0.0
+    weight = weighted = loss = 0.0
+    for t, value in enumerate(values, 1):
+        x = (value + 1) / 2 if residual else value
+        rate = min(math.sqrt(2 * level / (variance * t * math.log(1 + t))), 0.5)
+        weight, weighted = weight + rate, weighted + rate * x
+        loss += (x - mean) ** 2 * (-math.log(1 - rate) - rate)
+        total += x
+        mean = (0.5 + total) / (t + 1)
+        squares += (x - mean) ** 2
+        variance = (0.25 + squares) / (t + 1)
+    least, most = ((weighted + sign * (level + loss)) / weight for sign in (-1, 1))
+    ends = (2 * least - 1, 2 * most - 1) if residual else (least, most)
+    average = sum(values) / len(values)
+    return min(max(ends[0], -1.0 if residual else 0.0), average), max(min(ends[1], 1.0), average)
