@@ -58,7 +58,7 @@ def pin(key: object, where: str) -> PinnedKey:
 
 def load_public_key(path: Path) -> PinnedKey:
     """A PEM public key from a file. Raises InputError."""
-    return parse_public_key(read_input(path), str(path))
+    return parse_public_key(read_input(path, limit=1 << 16), str(path))
 
 
 def parse_public_key(content: bytes, where: str) -> PinnedKey:

@@ -44,7 +44,7 @@ def sign_statement(signer: CryptoSigner, predicate_type: str, subject: tuple[str
 
 def load_signer(path: Path, passphrase: str | None) -> CryptoSigner:
     """The signer of a PEM private key. Raises InputError: unreadable, wrong passphrase, kind of key not allowed."""
-    content = read_input(path)
+    content = read_input(path, limit=1 << 16)
     advice = "set CERTIFAIR_PASSPHRASE to its passphrase" if b"ENCRYPTED" in content else "make one with keygen"
     secret = passphrase.encode() if passphrase and b"ENCRYPTED" in content else None
     try:

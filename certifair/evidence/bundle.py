@@ -16,7 +16,7 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ from certifair.evidence import files
 from certifair.evidence.canonical import canonical, sha256, strict_json
 from certifair.evidence.cube import Cube
 from certifair.evidence.system import system_of
-from certifair.evidence.tables import first_row, numbers
+from certifair.evidence.tables import BROKEN, first_line, first_row, numbers
 from certifair.spec import Json, metrics
 from certifair.spec.policy import Policy, Values
 
@@ -44,6 +44,17 @@ PATHS = {
 }
 _TABLES = ("data", "predictions", "multipliers")
 FEATURE, GROUP = "feature.", "group."
+MAX_ROWS = 10**8
+"""More rows than this belong into a log, not into a bundle that is read whole."""
+_INTEGERS = (pa.int16(), pa.int32(), pa.int64())
+_TYPES: dict[str, tuple[pa.DataType, ...]] = {
+    "row_id": (pa.int64(), pa.string()),
+    "batch_id": (pa.int64(), pa.string()),
+    "feature": (pa.string(),),
+    "group": _INTEGERS,
+    "row": (pa.string(),),
+}
+_OTHER = (pa.float64(),)
 Contents = dict[str, bytes]
 
 
@@ -141,7 +152,16 @@ def manifest_of(contents: Contents, exclusions: list[Json]) -> bytes:
 def table_bytes(table: pa.Table) -> bytes:
     """Parquet, without the writer's clock or schema metadata: the same table gives the same bytes."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table.replace_schema_metadata(None), sink, compression="zstd", store_schema=False)
+    repeated = [n for n in table.column_names if n == "batch_id" or n.startswith((FEATURE, GROUP))]
+    numbered = "row_id" in table.column_names and pa.types.is_integer(table.schema.field("row_id").type)
+    pq.write_table(
+        table.replace_schema_metadata(None),
+        sink,
+        compression="lz4",
+        store_schema=False,
+        use_dictionary=repeated,
+        column_encoding={"row_id": "DELTA_BINARY_PACKED"} if numbered else None,
+    )
     return bytes(sink.getvalue().to_pybytes())
 
 
@@ -159,8 +179,8 @@ def _materials(contents: Contents, manifest: Json, where: str) -> list[Json]:
     """The manifest must list exactly the files that are there, with their digests and row counts."""
     try:
         found = [material(role, contents[role]) for role in PATHS if role in contents]
-    except pa.ArrowException as error:
-        raise InputError(f"holds a table that is not Parquet ({error})", where=where) from None
+    except BROKEN as error:
+        raise InputError(f"holds a table that is not Parquet ({first_line(error)})", where=where) from None
     exclusions = manifest.get("exclusions")
     if manifest.get("format") != FORMAT or not isinstance(exclusions, list):
         raise InputError(f"is not a {FORMAT} manifest", where=f"{where}/manifest.json")
@@ -175,13 +195,25 @@ def _materials(contents: Contents, manifest: Json, where: str) -> list[Json]:
 
 
 def _table(content: bytes, where: str) -> pa.Table:
-    """The table, its category columns as dictionaries."""
+    """The table, every column of the plain type that bundles use.
+
+    Texts are read as texts: read as dictionaries, a page that holds one value twice would be decoded wrongly, and
+    a stored Arrow schema could ask for that.
+    """
     try:
-        schema = pq.read_schema(pa.BufferReader(content))
-        categories = [n for n in schema.names if n.startswith(FEATURE) or n == "batch_id"]
-        return pq.read_table(pa.BufferReader(content), read_dictionary=categories)
-    except pa.ArrowException as error:
-        raise InputError(f"cannot be read as Parquet ({str(error).splitlines()[0]})", where=where) from None
+        file = pq.ParquetFile(pa.BufferReader(content))
+        if file.metadata.num_rows > MAX_ROWS:
+            raise InputError(f"has more than {MAX_ROWS} rows", where=where)
+        if b"ARROW:schema" in (file.metadata.metadata or {}):
+            raise InputError("carries an Arrow schema, which bundles do not", where=where)
+        table = file.read()
+        table.validate(full=True)
+    except BROKEN as error:
+        raise InputError(f"cannot be read as Parquet ({first_line(error)})", where=where) from None
+    for field in table.schema:
+        if field.type not in _TYPES.get(field.name.split(".")[0], _OTHER):
+            raise InputError(f"holds {field.type} in {field.name!r}", where=where)
+    return table
 
 
 def _column(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
@@ -221,22 +253,11 @@ def _batches(predictions: pa.Table, where: str) -> tuple[tuple[str, ...], NDArra
     column = _column(predictions, "batch_id", where)
     if column.null_count:
         raise InputError("batch_id is missing in a row", where=where)
-    plain = pc.cast(column, pa.string()) if not pa.types.is_dictionary(column.type) else column
-    indices, names = _dictionary(plain)
-    if len(names) == 1:
-        return (names[0],), indices
-    used, first, inverse = np.unique(indices, return_index=True, return_inverse=True)
-    order = np.argsort(first, kind="stable")
-    rank = np.empty(len(used), dtype=np.int64)
-    rank[order] = np.arange(len(used))
-    return tuple(names[used[k]] for k in order), rank[inverse]
-
-
-def _dictionary(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[Any]]:
-    """(indices, names) of a column without nulls; duplicate names in the dictionary are merged."""
-    merged = column.unify_dictionaries() if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    parts = [chunk.indices.to_numpy().astype(np.int64) for chunk in merged.chunks]
-    return np.concatenate(parts), merged.chunk(0).dictionary.to_pylist()
+    if pa.types.is_integer(column.type) and len(set(pc.min_max(column).as_py().values())) == 1:
+        return (str(column[0].as_py()),), np.zeros(len(column), dtype=np.int64)
+    encoded = column.combine_chunks().dictionary_encode()  # in order of first appearance
+    names = tuple(str(name) for name in encoded.dictionary.to_pylist())
+    return names, encoded.indices.to_numpy().astype(np.int64)
 
 
 def _codes(
@@ -244,16 +265,11 @@ def _codes(
 ) -> NDArray[np.int64]:
     """The group codes, derived again from the values in the data; the codes beside the predictions must be the same."""
     column = _column(data, FEATURE + name, f"{where}/data.parquet")
-    if column.null_count:
-        raise InputError(f"{name!r} is missing in a row", where=f"{where}/data.parquet")
-    indices, texts = _dictionary(column)
-    used = np.bincount(indices, minlength=len(texts))
-    for k, value in enumerate(texts):
-        if used[k] and value not in declared:
-            row = first_row(indices == k)
-            raise InputError(f"{name!r} has the undeclared value {value!r} in row {row}", where=f"{where}/data.parquet")
-    position = {value: code for code, value in enumerate(declared)}
-    codes = np.array([position.get(value, -1) for value in texts], dtype=np.int64)[indices]
+    found = pc.index_in(column, pa.array(declared, pa.string()))
+    if (row := first_row(pc.is_null(found))) is not None:
+        what = f"{name!r} has the undeclared value {column[row - 1].as_py()!r} in row {row}"
+        raise InputError(what, where=f"{where}/data.parquet")
+    codes: NDArray[np.int64] = found.to_numpy().astype(np.int64)
     stated = _column(predictions, GROUP + name, f"{where}/predictions.parquet")
     if stated.null_count or not pa.types.is_integer(stated.type) or not np.array_equal(stated.to_numpy(), codes):
         raise InputError(f"{GROUP}{name} differs from the data", where=f"{where}/predictions.parquet")

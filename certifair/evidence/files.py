@@ -15,24 +15,37 @@ def read_regular(path: Path, *, limit: int | None = None) -> bytes:
     """The content of a regular file: no link, pipe or device is followed or waited for. Raises InputError."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=str(path)) from None
-    with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError("is not a regular file", where=str(path))
-        if limit is not None and status.st_size > limit:
-            raise InputError(f"is larger than {limit} bytes", where=str(path))
-        return file.read()
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise InputError("is not a regular file", where=str(path))
+            if limit is not None and status.st_size > limit:
+                raise InputError(f"is larger than {limit} bytes", where=str(path))
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+        raise InputError(f"cannot be read ({reason(error)})", where=str(path)) from None
 
 
-def read_input(path: Path) -> bytes:
+def reason(error: Exception) -> str:
+    """Why the system refused, in its words."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def read_input(path: Path, *, limit: int | None = None) -> bytes:
     """A file that the user names: links are followed, pipes and devices are not. Raises InputError."""
-    return read_regular(path.resolve() if path.exists() else path)
+    try:
+        return read_regular(path.resolve(strict=True), limit=limit)
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links that go in circles
+        raise InputError(f"cannot be read ({reason(error)})", where=str(path)) from None
 
 
 def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
     """Temporary file beside it, fsync, rename: whoever looks sees the old file or the new one."""
+    if not path.name:
+        raise InputError("names no file to write", where=str(path))
     temporary = _temporary(path)
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -44,7 +57,7 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
         os.replace(temporary, path)
         _sync_directory(path.parent)
     except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from None
+        raise InputError(f"cannot be written ({reason(error)})", where=str(path)) from None
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -52,21 +65,23 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
     """A new directory with these files, or nothing. Raises InputError if something is there already."""
-    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
-        raise InputError("exists already", where=str(path), advice="choose another folder or remove it")
+    if not path.name:
+        raise InputError("names no folder to write", where=str(path))
     try:
+        if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+            raise InputError("exists already", where=str(path), advice="choose another folder or remove it")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _temporary(path)
         temporary.mkdir()
     except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from None
+        raise InputError(f"cannot be written ({reason(error)})", where=str(path)) from None
     try:
         for name, content in contents.items():
             write_atomic(temporary / name, content)
         os.replace(temporary, path)
         _sync_directory(path.parent)
     except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=str(path)) from None
+        raise InputError(f"cannot be written ({reason(error)})", where=str(path)) from None
     finally:
         if temporary.exists():
             _remove(temporary, contents)

@@ -141,9 +141,13 @@ def _ids(policy: Policy, table: pa.Table, where: str) -> pa.Array:
     ids = table[policy.data.id]
     if pa.types.is_dictionary(ids.type):
         ids = pc.cast(ids, ids.type.value_type)
-    if not (pa.types.is_integer(ids.type) or pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)):
+    texts_of_arrow = (pa.string(), pa.large_string(), pa.string_view())
+    if not (pa.types.is_integer(ids.type) or ids.type in texts_of_arrow):
         raise InputError(f"{policy.data.id!r} holds {ids.type}, not ids", where=where, advice="use integers or texts")
-    ids = pc.cast(ids, pa.int64() if pa.types.is_integer(ids.type) else pa.string())
+    try:
+        ids = pc.cast(ids, pa.int64() if pa.types.is_integer(ids.type) else pa.string())
+    except pa.ArrowInvalid:
+        raise InputError(f"{policy.data.id!r} holds ids beyond 64 bits", where=where, advice="use texts") from None
     if (row := first_row(pc.is_null(ids))) is not None:
         raise InputError(f"{policy.data.id!r} is missing in row {row}", where=where)
     if (row := first_duplicate(ids)) is not None:
@@ -177,7 +181,7 @@ def _batches(policy: Policy, table: pa.Table, where: str) -> pa.Array:
             raise InputError(f"{name!r} is missing in row {row}", where=where)
         return batches
     size = policy.serve.batch or table.num_rows
-    return pc.cast(pa.array(np.arange(table.num_rows) // size), pa.string())
+    return pa.array(np.arange(table.num_rows) // size)
 
 
 def _multipliers(source: Any) -> bytes:

@@ -25,6 +25,14 @@ from certifair.evidence.canonical import BYTE_ORDER_MARKS
 from certifair.evidence.files import read_input
 from certifair.spec.toml_reader import nearest
 
+BROKEN = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What Arrow raises for content that is not what it should be."""
+
+
+def first_line(error: BaseException) -> str:
+    """An error in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
 
 def read_table(source: Any, columns: Sequence[str]) -> tuple[pa.Table, str]:
     """The named columns of a file (by its suffix) or of a data frame, and a name for it in errors."""
@@ -56,9 +64,8 @@ def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
         raise InputError("starts with a byte-order mark", where=str(path), advice="save it as UTF-8 without one")
     try:
         return _not_empty(reader(content, list(columns), str(path)), str(path))
-    except (pa.ArrowException, csv.Error, UnicodeDecodeError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"cannot be read as a table: {first_line}", where=str(path)) from None
+    except (*BROKEN, csv.Error) as error:
+        raise InputError(f"cannot be read as a table: {first_line(error)}", where=str(path)) from None
 
 
 def _read_csv(content: bytes, columns: list[str], where: str) -> pa.Table:
@@ -82,8 +89,14 @@ def _read_parquet(content: bytes, columns: list[str], where: str) -> pa.Table:
 
 
 def _read_jsonl(content: bytes, columns: list[str], where: str) -> pa.Table:
-    table = pa.json.read_json(io.BytesIO(content), read_options=pa.json.ReadOptions(block_size=1 << 24))
+    options = pa.json.ReadOptions(block_size=1 << 24)
+    table = pa.json.read_json(io.BytesIO(content), read_options=options)
     _check_columns(table.column_names, columns, where)
+    dates = [field.name for field in table.schema if field.name in columns and pa.types.is_temporal(field.type)]
+    if dates:  # a text that looks like a date is still a text
+        schema = pa.schema([(name, pa.string()) for name in dates])
+        parse = pa.json.ParseOptions(explicit_schema=schema)
+        table = pa.json.read_json(io.BytesIO(content), read_options=options, parse_options=parse)
     return table.select(columns)
 
 
@@ -149,6 +162,8 @@ def texts(column: pa.ChunkedArray, name: str, where: str) -> pa.DictionaryArray:
         column, kind = pc.cast(column, kind.value_type), kind.value_type
     if pa.types.is_floating(kind):
         column = _whole_numbers(column, name, where)
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+        raise InputError(f"{name!r} holds {kind}, not categories", where=where)
     try:
         plain = pc.cast(column, pa.string()).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -18,6 +20,9 @@ from certifair.evidence.system import system_of
 from certifair.spec.policy import Policy
 from certifair.spec.terms import Terms, terms_of
 from tests.oracles.metric_oracle import Person, Question
+
+FROZEN = Context(n=10**9, multiplicity=1, frozen_holdout=True)
+"""A certificate with one population claim, about a map that is declared frozen and held out."""
 
 
 @dataclass
@@ -154,3 +159,25 @@ def context_in(evidence: Evidence) -> Context:
     """As certifair.certificate builds it."""
     population = sum(item.kind == "population" for item in evidence.policy.properties)
     return context_of(evidence.system, evidence.n, population)
+
+
+def terms_for(question: Question, method: str, confidence: str = "0.95") -> Terms:
+    """The terms of a population claim, without people."""
+    mapped = "scores" if method == "empirical_bernstein" else "decisions"
+    asked = dataclasses.replace(question, map=mapped)
+    sample = Sample(
+        declared=question.declared,
+        categories={name: [values[0]] for name, values in question.declared.items()},
+        predictions=[0.5],
+        scores=[0.5],
+        labels=[1.0],
+        properties=[property_of(asked, "population", method=method, confidence=confidence)],
+    )
+    return terms_in(evidence_of(sample))
+
+
+@functools.lru_cache(maxsize=4096)
+def parity(groups: int, form: str, threshold: Fraction, method: str, confidence: str = "0.95", least: int = 1) -> Terms:
+    declared = {"g": tuple(f"v{k}" for k in range(groups))}
+    question = Question("demographic_parity", ("g",), declared, threshold, form, min_group_size=least)
+    return terms_for(question, method, confidence)

@@ -240,20 +240,25 @@ def test_tau_is_added_once() -> None:
 
 
 @pytest.mark.parametrize("tau", ["0", "1/1000"])
+@pytest.mark.parametrize("ends", ["0.1 0.9", "0.3 0.7", "-0.3 -0.1", "-0.9 0.3", "0.25 0.5", "0 1"])
 @pytest.mark.parametrize("side", ["below", "above"])
-def test_the_box_is_kept_as_written(tau: str, side: str) -> None:
-    """0.1 and 0.9 are no float64: the two nearest ones on each side are told apart."""
-    end = LOWER - Fraction(tau) if side == "below" else UPPER + Fraction(tau)
-    near = float(end)
-    outward = -1.0 if side == "below" else 2.0
-    inside = near if (Fraction(near) > end) == (side == "below") or Fraction(near) == end else nextafter(near, 0.5)
-    outside = nextafter(inside, outward)
+def test_the_box_is_kept_as_written(ends: str, tau: str, side: str) -> None:
+    """Decimals lie above or below their nearest float64: the two floats around each end are told apart."""
+    lower, upper = ends.split()
+    end = Fraction(lower) - Fraction(tau) if side == "below" else Fraction(upper) + Fraction(tau)
+    inward = 9.0 if side == "below" else -9.0
+    inside = float(end)
+    while (Fraction(inside) < end) if side == "below" else (Fraction(inside) > end):
+        inside = nextafter(inside, inward)
+    outside = nextafter(inside, -inward)
     for value, verdict in ((inside, "PASS"), (outside, "FAIL")):
-        sample = Sample({"g": ["a", "b"]}, {"g": ["a", "b", "a"]}, [value, value, value], layer=BOX)
+        layer = f"[layer]\nlower = {lower}\nupper = {upper}"
+        sample = Sample({"g": ["a", "b"]}, {"g": ["a", "b", "a"]}, [value, value, value], layer=layer)
         question = Question("demographic_parity", ("g",), sample.declared, Fraction(1, 100), tau=Fraction(tau))
-        claim = assert_agrees(sample, question)
-        assert claim["verdict"] == verdict
-        assert claim["witness"]["bounds"][side] == (3 if verdict == "FAIL" else 0)
+        evidence, terms, context = asked(sample, question)
+        witness, judgement = judged(evidence, terms, context)
+        assert judgement.verdict.value == verdict
+        assert witness["bounds"][side] == (3 if verdict == "FAIL" else 0)
 
 
 def test_a_box_that_fails_outranks_what_is_undecided() -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from fractions import Fraction
@@ -20,43 +19,26 @@ from certifair.checks.population import Population
 from certifair.exact.decimals import parse_decimal, parse_rational
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
-from tests.checks.bundles import Sample, context_in, evidence_of, property_of, terms_in
+from tests.checks.bundles import FROZEN, Sample, context_in, evidence_of, parity, property_of, terms_in
 from tests.oracles import metric_oracle
 from tests.oracles import population_oracle as oracle
 from tests.oracles.metric_oracle import Question, decimal_text
 
 NEAR = Fraction(2, 10**9)
-FROZEN = Context(n=10**9, multiplicity=1, frozen_holdout=True)
 RATES = ("clopper_pearson", "beta_mixture")
-
-
-def terms_for(question: Question, method: str, confidence: str = "0.95") -> Terms:
-    """The terms of a population claim, without people."""
-    mapped = "scores" if method == "empirical_bernstein" else "decisions"
-    asked = dataclasses.replace(question, map=mapped)
-    sample = Sample(
-        declared=question.declared,
-        categories={name: [values[0]] for name, values in question.declared.items()},
-        predictions=[0.5],
-        scores=[0.5],
-        labels=[1.0],
-        properties=[property_of(asked, "population", method=method, confidence=confidence)],
-    )
-    return terms_in(evidence_of(sample))
-
-
-@functools.lru_cache(maxsize=4096)
-def parity(groups: int, form: str, threshold: Fraction, method: str, confidence: str = "0.95", least: int = 1) -> Terms:
-    declared = {"g": tuple(f"v{k}" for k in range(groups))}
-    question = Question("demographic_parity", ("g",), declared, threshold, form, min_group_size=least)
-    return terms_for(question, method, confidence)
 
 
 def cells_of(terms: Terms, counts: Sequence[tuple[int, int]], context: Context = FROZEN) -> list[dict[str, Any]]:
     """Cells as the product publishes them, from (people, successes)."""
     found = []
     for cell, (n, successes) in zip(terms.cells, counts, strict=True):
-        entry = {"partition": cell.partition, "group": [f"v{cell.group}"], "condition": None, "n": n, "sum": str(successes)}
+        entry = {
+            "partition": cell.partition,
+            "group": [f"v{cell.group}"],
+            "condition": None,
+            "n": n,
+            "sum": str(successes),
+        }
         found.append({**entry, **_sample._bounds(terms, entry, None, context)})
     return found
 
@@ -356,12 +338,25 @@ def test_a_pass_needs_every_row_and_the_bound_before_rounding() -> None:
         assert "fewer than 5 people in 1 of 3 cells" in judgement.reason
 
 
+def test_rows_that_pass_do_not_make_the_claim_pass() -> None:
+    """Wider bounds than needed may stand in a certificate: the rows pass by `interval`, the claim not by `oneSided`."""
+    terms = parity(2, "difference", Fraction(1, 10), "clopper_pearson")
+    cells = cells_of(terms, [(9000, 4500), (9000, 4500)])
+    assert Population().judge(terms, {"cells": cells}, FROZEN).verdict is Verdict.PASS
+    cells[0]["oneSided"] = ["0", "1"]
+    judgement = Population().judge(terms, {"cells": cells}, FROZEN)
+    assert [row.verdict for row in judgement.rows] == [Verdict.PASS]
+    assert judgement.verdict is Verdict.UNDECIDED
+
+
 def test_a_failure_needs_the_wider_interval() -> None:
     """Between the two tails a claim neither passes nor fails: a FAIL names a pair that was chosen by looking."""
     terms = parity(2, "difference", Fraction(1, 10), "clopper_pearson")
     counts = [(400, 200), (400, 300)]
     cells = cells_of(terms, counts)
-    lows = [max(parse_decimal(cells[1][key][0]) - parse_decimal(cells[0][key][1]), 0) for key in ("interval", "oneSided")]
+    lows = [
+        max(parse_decimal(cells[1][key][0]) - parse_decimal(cells[0][key][1]), 0) for key in ("interval", "oneSided")
+    ]
     assert lows[0] < lows[1]
     between = dataclasses.replace(terms, threshold=Fraction(sum(lows) / 2))
     assert judged(between, counts).verdict is Verdict.UNDECIDED

@@ -165,11 +165,12 @@ def test_exact_projections_pass_with_their_multipliers(problem: Problem) -> None
     assert judgement.upper**2 >= true_mean_square(problem, exact)
 
 
-@settings(max_examples=60)
-@given(problems())
-def test_the_witness_bounds_the_exact_duality_gap(problem: Problem) -> None:
+@settings(max_examples=120)
+@given(problems(), st.sampled_from((1.0, -1.0, 0.5, 3.0)), st.booleans())
+def test_the_witness_bounds_the_exact_duality_gap(problem: Problem, factor: float, noisy: bool) -> None:
     """The published gap is at least the exact one of the worst batch, and no more than rounding above it."""
     problem, multipliers, _ = projected_or_skip(problem)
+    multipliers = [(b, r, v * factor + noisy * (0.25 if k % 2 else -0.5)) for k, (b, r, v) in enumerate(multipliers)]
     witness, judgement = judged(problem, multipliers, Fraction(1))
     gaps: dict[str, tuple[Fraction, int]] = {}
     for batch, people in problem.batches().items():
@@ -215,8 +216,8 @@ def test_certified_distances_are_never_below_the_true_ones(problem: Problem, dat
     problem = moved(problem, rng, data.draw(st.sampled_from((0.0, 1e-9, 1e-6, 1e-3, 0.3))))
     true = true_mean_square(problem, exact)
     root = Fraction(isqrt(true.numerator * 10**40 // true.denominator), 10**20)
-    for threshold in (Fraction(1, 10**6), root, root * 2, Fraction(1)):
-        threshold = Fraction(int(threshold * 10**30), 10**30)
+    for limit in (Fraction(1, 10**6), root, root * 2, Fraction(1)):
+        threshold = Fraction(int(limit * 10**30), 10**30)
         witness, judgement = judged(problem, None if kind == "none" else multipliers, threshold)
         if judgement.verdict is Verdict.PASS:
             assert true <= threshold**2
@@ -307,8 +308,8 @@ def test_the_oracle_agrees_with_scipy(problem: Problem) -> None:
             jac=lambda y, z=z: y - z,
             bounds=[(float(problem.lower), float(problem.upper))] * len(z),
             constraints=[
-                {"type": "ineq", "fun": lambda y, A=A, b=b: epsilon - (A @ y - b), "jac": lambda _, A=A: -A},
-                {"type": "ineq", "fun": lambda y, A=A, b=b: epsilon + (A @ y - b), "jac": lambda _, A=A: A},
+                {"type": "ineq", "fun": lambda y, A=A, b=b, e=epsilon: e - (A @ y - b), "jac": lambda _, A=A: -A},
+                {"type": "ineq", "fun": lambda y, A=A, b=b, e=epsilon: e + (A @ y - b), "jac": lambda _, A=A: A},
             ]
             if len(rows)
             else [],
@@ -386,8 +387,8 @@ def test_multipliers_beyond_float64_are_undecided(value: float) -> None:
     question = Question("demographic_parity", ("g", "h"), declared, form="projection")
     problem = dataclasses.replace(PLAIN, sample=sample, question=question)
     multipliers = [("0", "g: a - b", value), ("0", "h: x - y", value)]
-    for given in (multipliers, [*multipliers, ("0", "g: a - c", value)]):
-        assert judged(problem, given, Fraction(1))[1].verdict is Verdict.UNDECIDED
+    for several in (multipliers, [*multipliers, ("0", "g: a - c", value)]):
+        assert judged(problem, several, Fraction(1))[1].verdict is Verdict.UNDECIDED
 
 
 def test_multipliers_must_name_rows_and_batches() -> None:

@@ -87,7 +87,19 @@ def test_large_documents_are_read_in_time() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [MAX_INTEGER, -MAX_INTEGER, 0, None, True, "", "\U0001f600", "\x00", [], {}, {"é": 1, "e\u0301": 2, "z": 0, "\U0001f600": 3}],
+    [
+        MAX_INTEGER,
+        -MAX_INTEGER,
+        0,
+        None,
+        True,
+        "",
+        "\U0001f600",
+        "\x00",
+        [],
+        {},
+        {"é": 1, "e\u0301": 2, "z": 0, "\U0001f600": 3},
+    ],
 )
 def test_values_that_are_kept(value: Any) -> None:
     assert strict_json(canonical(value)) == value
@@ -99,9 +111,14 @@ def test_a_pair_of_escapes_is_one_letter() -> None:
 
 
 trees = st.recursive(
-    st.none() | st.booleans() | st.integers(-MAX_INTEGER, MAX_INTEGER) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda children: st.lists(children, max_size=4)
-    | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), children, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-MAX_INTEGER, MAX_INTEGER)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda children: (
+        st.lists(children, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), children, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -122,7 +139,9 @@ def test_any_bytes_are_a_value_or_a_value_error(content: bytes) -> None:
     assert strict_json(canonical(value)) == value
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2**53, -(2**53), "\ud800", ["\ud800"], {1: 2}, b"x", {1, 2}])
+@pytest.mark.parametrize(
+    "value", [float("nan"), float("inf"), 2**53, -(2**53), "\ud800", ["\ud800"], {1: 2}, b"x", {1, 2}]
+)
 def test_what_has_no_canonical_form(value: Any) -> None:
     with pytest.raises(ValueError, match="no canonical form"):
         canonical(value)
@@ -137,5 +156,3 @@ def test_self_containing_lists_have_no_canonical_form() -> None:
 
 def test_digests() -> None:
     assert sha256(b"abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-
-

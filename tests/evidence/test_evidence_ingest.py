@@ -153,7 +153,10 @@ def test_the_same_table_gives_the_same_bundle(tmp_path: Path, policy: Path, sour
     assert evidence.predictions.tolist() == COLUMNS["served"]
     assert evidence.scores.tolist() == COLUMNS["score"]
     assert evidence.labels.tolist() == COLUMNS["repaid"]
-    assert {name: codes.tolist() for name, codes in evidence.codes.items()} == {"sex": [0, 1, 1, 0], "age": [0, 1, 2, 0]}
+    assert {name: codes.tolist() for name, codes in evidence.codes.items()} == {
+        "sex": [0, 1, 1, 0],
+        "age": [0, 1, 2, 0],
+    }
     assert (evidence.batch_names, evidence.batch.tolist()) == (("b", "a"), [0, 1, 0, 1])
     assert evidence.n == 4
 
@@ -224,7 +227,9 @@ def test_what_only_looks_like_a_number(text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-@pytest.mark.parametrize("values", [["NA", "null"], ["2025-01-01", "2025-01-02"], ["true", "false"], ["1.0", "1"], ["01", "1"]])
+@pytest.mark.parametrize(
+    "values", [["NA", "null"], ["2025-01-01", "2025-01-02"], ["true", "false"], ["1.0", "1"], ["01", "1"]]
+)
 def test_texts_are_kept_as_they_are_written(tmp_path: Path, values: list[str], kind: str) -> None:
     """No reader's idea of a missing value, a date or a number changes a group or a batch."""
     text = POLICY.replace('sex = ["f", "m"]', f"sex = {values!r}")
@@ -271,7 +276,12 @@ SPLIT = POLICY.replace("[data]", '[data]\nsplit = "part"', 1)
 CSV = csv_text(COLUMNS)
 
 ERRORS: dict[str, tuple[str, str, str | bytes, list[str]]] = {
-    "a missing column": (POLICY, "t.csv", csv_text(renamed("score", "scroe")), ["no column 'score'", "did you mean 'scroe'?"]),
+    "a missing column": (
+        POLICY,
+        "t.csv",
+        csv_text(renamed("score", "scroe")),
+        ["no column 'score'", "did you mean 'scroe'?"],
+    ),
     "a missing group column": (POLICY, "t.csv", csv_text(renamed("sex", "gender")), ["no column 'sex'", "known: "]),
     "NaN": (POLICY, "t.csv", csv_text(changed("score", 3, "nan")), ["'score' is nan in row 3", "finite"]),
     "infinity": (POLICY, "t.csv", csv_text(changed("served", 2, "-inf")), ["'served' is -inf in row 2"]),
@@ -279,18 +289,43 @@ ERRORS: dict[str, tuple[str, str, str | bytes, list[str]]] = {
     "text in a score": (POLICY, "t.csv", csv_text(changed("score", 4, "high")), ["'score' is 'high' in row 4"]),
     "a comma for a point": (POLICY, "t.csv", csv_text(changed("score", 1, "0,5")), ["'score' is '0,5' in row 1"]),
     "a hexadecimal number": (POLICY, "t.csv", csv_text(changed("score", 1, "0x1")), ["'score' is '0x1' in row 1"]),
-    "a missing score": (POLICY, "t.csv", csv_text(changed("score", 2, "")), ["'score' is missing in row 2", "fill it in"]),
-    "a missing group": (POLICY, "t.csv", csv_text(changed("sex", 3, "")), ["'sex' is missing in row 3", 'missing = "group"']),
+    "a missing score": (
+        POLICY,
+        "t.csv",
+        csv_text(changed("score", 2, "")),
+        ["'score' is missing in row 2", "fill it in"],
+    ),
+    "a missing group": (
+        POLICY,
+        "t.csv",
+        csv_text(changed("sex", 3, "")),
+        ["'sex' is missing in row 3", 'missing = "group"'],
+    ),
     "a missing batch": (POLICY, "t.csv", csv_text(changed("batch", 3, "")), ["'batch' is missing in row 3"]),
-    "an undeclared value": (POLICY, "t.csv", csv_text(changed("sex", 2, "x")), ["'sex'", "'x' in row 2", "[data.values]"]),
+    "an undeclared value": (
+        POLICY,
+        "t.csv",
+        csv_text(changed("sex", 2, "x")),
+        ["'sex'", "'x' in row 2", "[data.values]"],
+    ),
     "01 is not 1": (POLICY, "t.csv", csv_text(changed("age", 2, "01")), ["'age'", "'01' in row 2"]),
     "a value with a blank": (POLICY, "t.csv", csv_text(changed("sex", 2, "f ")), ["'f ' in row 2"]),
     "a label of 2": (POLICY, "t.csv", csv_text(changed("repaid", 3, 2)), ["label is 2 in row 3", "0 or 1"]),
     "a missing label": (POLICY, "t.csv", csv_text(changed("repaid", 3, "")), ["'repaid' is missing in row 3"]),
     "a duplicate id": (WITH_ID, "t.csv", csv_text(changed("person", 4, "p2")), ["'person' 'p2' stands again in row 4"]),
     "a missing id": (WITH_ID, "t.csv", csv_text(changed("person", 2, "")), ["'person' is missing in row 2"]),
-    "a missing split": (SPLIT, "t.csv", csv_text({**COLUMNS, "part": ["test", "", "test", "x"]}), ["'part' is missing in row 2"]),
-    "no row of the split": (SPLIT, "t.csv", csv_text({**COLUMNS, "part": ["tset"] * 4}), ["['test']", "did you mean 'tset'?"]),
+    "a missing split": (
+        SPLIT,
+        "t.csv",
+        csv_text({**COLUMNS, "part": ["test", "", "test", "x"]}),
+        ["'part' is missing in row 2"],
+    ),
+    "no row of the split": (
+        SPLIT,
+        "t.csv",
+        csv_text({**COLUMNS, "part": ["tset"] * 4}),
+        ["['test']", "did you mean 'tset'?"],
+    ),
     "an empty file": (POLICY, "t.csv", b"", ["is empty"]),
     "only blanks": (POLICY, "t.csv", b" \n\n", ["is empty"]),
     "only a header": (POLICY, "t.csv", CSV.splitlines()[0] + "\n", ["has no row"]),
@@ -299,8 +334,18 @@ ERRORS: dict[str, tuple[str, str, str | bytes, list[str]]] = {
     "UTF-16": (POLICY, "t.csv", CSV.encode("utf-16"), ["byte-order mark", "UTF-8"]),
     "UTF-16 without a mark": (POLICY, "t.csv", CSV.encode("utf-16-le"), []),
     "Latin-1": (POLICY, "t.csv", CSV.replace("x,y", "é").encode("latin-1"), []),
-    "Latin-1 in a value": (POLICY, "t.csv", csv_text(changed("sex", 2, "é")).encode("latin-1"), ["cannot be read as a table"]),
-    "two columns of one name": (POLICY, "t.csv", CSV.replace("notes", "score", 1), ["two columns 'score'", "rename one"]),
+    "Latin-1 in a value": (
+        POLICY,
+        "t.csv",
+        csv_text(changed("sex", 2, "é")).encode("latin-1"),
+        ["cannot be read as a table"],
+    ),
+    "two columns of one name": (
+        POLICY,
+        "t.csv",
+        CSV.replace("notes", "score", 1),
+        ["two columns 'score'", "rename one"],
+    ),
     "a row too short": (POLICY, "t.csv", CSV + "p5,f\n", ["cannot be read as a table"]),
     "a row too long": (POLICY, "t.csv", CSV + "p5,f,1,0,0.5,0.5,b,n,extra\n", ["cannot be read as a table"]),
     "an unknown suffix": (POLICY, "t.xlsx", CSV, ["unknown suffix '.xlsx'", "use .csv"]),
@@ -310,7 +355,7 @@ ERRORS: dict[str, tuple[str, str, str | bytes, list[str]]] = {
     "half a JSON line": (POLICY, "t.jsonl", b'{"sex": "f"', ["cannot be read as a table"]),
     "JSON of two types": (POLICY, "t.jsonl", b'{"sex": "f"}\n{"sex": 1}\n', ["cannot be read as a table"]),
     "an empty Parquet": (POLICY, "t.parquet", b"", ["is empty"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", ERRORS)
@@ -337,7 +382,11 @@ def test_bad_tables_are_one_clear_error(tmp_path: Path, case: str) -> None:
 def test_a_damaged_parquet_file_is_one_clear_error(tmp_path: Path, policy: Path, cut: int) -> None:
     path = as_parquet(tmp_path)
     content = path.read_bytes()
-    for damaged in (content[:cut], content[:40] + b"\xff" * 40 + content[80:], content[:-30] + b"\xff" * 22 + content[-8:]):
+    for damaged in (
+        content[:cut],
+        content[:40] + b"\xff" * 40 + content[80:],
+        content[:-30] + b"\xff" * 22 + content[-8:],
+    ):
         path.write_bytes(damaged)
         with pytest.raises(InputError, match="cannot be read as a table"):
             ingest(path, policy, tmp_path / "run")
@@ -351,12 +400,15 @@ FRAMES: dict[str, tuple[Any, list[str]]] = {
     "dates": (pa.table({**COLUMNS, "score": pa.array([1] * 4, pa.timestamp("s"))}), ["'score' holds timestamp"]),
     "fractions for groups": (pa.table({**COLUMNS, "age": [1.0, 1.5, 2.0, 3.0]}), ["'age' holds fractions"]),
     "lists for groups": (pa.table({**COLUMNS, "sex": [["f"]] * 4}), ["'sex' holds list"]),
-    "integers that float64 rounds": (pa.table({**COLUMNS, "score": [0, 1, 2**53 + 1, 0]}), ["'score' is 9007199254740993 in row 3"]),
+    "integers that float64 rounds": (
+        pa.table({**COLUMNS, "score": [0, 1, 2**53 + 1, 0]}),
+        ["'score' is 9007199254740993 in row 3"],
+    ),
     "no row": (pd.DataFrame(COLUMNS).iloc[:0], ["has no row"]),
     "no table": (3, ["int: is neither a path nor a data frame"]),
     "a dictionary": ({"a": [1]}, ["dict: is neither a path nor a data frame"]),
     "a column too few": (pl.DataFrame(COLUMNS).drop("sex"), ["has no column 'sex'"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", FRAMES)
@@ -462,7 +514,9 @@ def test_excluded_rows_are_checked_too(tmp_path: Path) -> None:
         ingest(write(tmp_path, "t.csv", csv_text(table)), path, tmp_path / "run")
 
 
-@pytest.mark.parametrize(("size", "expected"), [(0, [0] * 5), (1, [0, 1, 2, 3, 4]), (2, [0, 0, 1, 1, 2]), (99, [0] * 5)])
+@pytest.mark.parametrize(
+    ("size", "expected"), [(0, [0] * 5), (1, [0, 1, 2, 3, 4]), (2, [0, 0, 1, 1, 2]), (99, [0] * 5)]
+)
 def test_batch_sizes(tmp_path: Path, size: int, expected: list[int]) -> None:
     text = POLICY.replace('batch = "batch"\n', "") + f"[serve]\nbatch = {size}\n"
     path = write(tmp_path, "certifair.toml", text.replace("[[property]]", "[[property]]", 1))

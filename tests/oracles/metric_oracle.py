@@ -123,9 +123,10 @@ def conditioned(question: Question) -> tuple[str | None, list[str]]:
 def blocks(question: Question) -> list[list[Cell]]:
     """The cells of each partition and condition."""
     column, conditions = conditioned(question)
+    split: Sequence[str | None] = conditions or [None]
     found = []
     for p, (features, groups) in enumerate(partitions(question)):
-        for condition in conditions or [None]:
+        for condition in split:
             found.append([Cell(p, features, group, column, condition) for group in groups])
     return found
 
@@ -262,10 +263,8 @@ def answer(question: Question, people: Sequence[Person], box: tuple[Fraction, Fr
     results = [_row(question, row, tables) for row in rows(question)]
     below, above = _outside(question, people, box)
     verdicts = {result.verdict for result in results}
-    if below + above or "FAIL" in verdicts:
-        verdict = "FAIL"
-    else:
-        verdict = "PASS" if verdicts == {"PASS"} else "UNDECIDED"
+    passed = "PASS" if verdicts == {"PASS"} else "UNDECIDED"
+    verdict = "FAIL" if below + above or "FAIL" in verdicts else passed
     estimate = None
     for result in results:
         if result.worst is not None and is_worse(question, result.worst, estimate):

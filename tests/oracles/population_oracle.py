@@ -54,7 +54,9 @@ def beta_mixture(n: int, successes: int, level: Fraction) -> Bounds:
 
         def excluded(p: Fraction) -> bool:
             q = mpmath.mpf(p.numerator) / p.denominator
-            likelihood = (successes * mpmath.log(q) if successes else 0) + (failures * mpmath.log(1 - q) if failures else 0)
+            likelihood = (successes * mpmath.log(q) if successes else 0) + (
+                failures * mpmath.log(1 - q) if failures else 0
+            )
             return bool(mixture - likelihood >= log_level)
 
         rate = Fraction(successes, n)
