@@ -9,9 +9,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certifair.certificate.keys import load_public_key
+from certifair.certificate.keys import PinnedKey, load_public_keys
 from certifair.certificate.times import now_or
 from certifair.certificate.verify import Expectations, Verified, verify_certificate
+from certifair.evidence.canonical import sha256
 from certifair.evidence.files import read_input
 
 if TYPE_CHECKING:
@@ -35,14 +36,21 @@ def certify(
     return certify_bundle(Path(run), signer, now=now_or(now), serial=serial or str(uuid.uuid4()), **options)
 
 
+def _keys(paths: PathLike | Sequence[PathLike]) -> tuple[PinnedKey, ...]:
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    return load_public_keys([Path(path) for path in several])
+
+
 def verify(
     certificate: bytes | PathLike,
-    public_keys: Sequence[PathLike],
+    public_keys: PathLike | Sequence[PathLike],
     *,
     evidence: PathLike | None = None,
     now: datetime | None = None,
     revoked: PathLike | None = None,
     subject_sha256: str | None = None,
+    model: PathLike | None = None,
+    registrar_keys: PathLike | Sequence[PathLike] = (),
 ) -> Verified:
     """A certificate (bytes or file) that withstands verification; with `evidence` every claim is computed again.
 
@@ -50,10 +58,12 @@ def verify(
     """
     content = certificate if isinstance(certificate, bytes) else read_input(Path(certificate))
     expect = Expectations(
-        keys=[load_public_key(Path(key)) for key in public_keys],
+        keys=_keys(public_keys),
         now=now_or(now),
         revocations=None if revoked is None else read_input(Path(revoked)),
         subject_sha256=subject_sha256,
+        model_sha256=None if model is None else sha256(read_input(Path(model))),
+        registrar_keys=_keys(registrar_keys),
     )
     what = "certificate" if isinstance(certificate, bytes) else str(certificate)
     return verify_certificate(content, expect, None if evidence is None else Path(evidence), what)

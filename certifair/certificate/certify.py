@@ -107,7 +107,7 @@ def _registration(
         return None, None
     keys = registration.keys or (own_key(signer),)
     try:
-        registered = check_registration(registration.content, digest_of(materials, "policy"), keys, "registration")
+        registered, _ = check_registration(registration.content, digest_of(materials, "policy"), keys, "registration")
     except UntrustedError as error:
         advice = "register the bundle's policy.toml, and give the registrar's key"
         raise InputError(f"is not this policy's ({error.what})", where="the registration", advice=advice) from None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from certifair import checks
-from certifair.checks.base import PLACES, Check, Context, Judgement, figures, require
+from certifair.checks.base import Check, Context, Judgement, figures, require
 from certifair.errors import PolicyError
-from certifair.exact.decimals import parse_decimal, round_up
+from certifair.exact.decimals import PLACES, parse_decimal, round_up
 from certifair.spec import Json
 from certifair.spec.terms import Terms, statement
 from certifair.spec.verdict import Verdict

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from certifair.certificate.claims import rederive
-from certifair.certificate.figures import PLACES, regulatory_views, unknown_counts
+from certifair.certificate.figures import regulatory_views, unknown_counts
 from certifair.certificate.predicate import context_of, digest_of
 from certifair.checks.base import Context, InconsistentError, require
-from certifair.exact.decimals import parse_dyadic, round_down
-from certifair.spec import Json
+from certifair.exact.decimals import PLACES, parse_dyadic, round_down
+from certifair.spec import Json, metrics
 from certifair.spec.groups import Partition, partition_of, partitions_of
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
@@ -35,6 +35,8 @@ def check_consistency(predicate: Json, subject_sha256: str) -> None:
     for claim in claims:
         _check_claim(claim, context, partitions)
         _check_people(claim, predicate)
+        _check_system(claim, predicate["system"])
+    _check_agreement(claims)
     _check_partitions_used(predicate, partitions)
     verdict = Verdict.all(Verdict(claim["verdict"]) for claim in claims)
     require(predicate["verdict"] == verdict.value, "the verdict contradicts the claims")
@@ -110,6 +112,8 @@ def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
         require(known.get(partition.features) == partition, f"{where}: groups that the certificate does not list")
     values = {p.features[0]: tuple(g[0] for g in p.groups) for p in partitions if len(p.features) == 1}
     features = set(terms.sensitive_features)
+    shape = [terms.sensitive_features] if terms.intersectional else [(name,) for name in terms.sensitive_features]
+    require([p.features for p in terms.partitions] == shape, f"{where}: partitions are not those of its features")
     require(features <= set(values) and len(features) == len(terms.sensitive_features), f"{where}: wrong features")
     expected = partitions_of(terms.sensitive_features, values, intersectional=terms.intersectional)
     require(terms.partitions == expected, f"{where}: partitions are not those of its features")
@@ -124,30 +128,69 @@ def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
     _check_population_terms(terms, where)
 
 
+def _check_system(claim: Json, system: Json) -> None:
+    """What a claim says of layer and box is what the subject says."""
+    where = f"claim {claim['id']!r}"
+    if claim["form"] == "projection":
+        layer, box = system["layer"], system["box"]
+        require(layer is not None and box is not None, f"{where}: the system has no layer")
+        require(claim["witness"]["layer"] == {"epsilon": layer["epsilon"], **box}, f"{where}: another layer's epsilon")
+        own = {name: claim[name] for name in ("metric", "sensitiveFeatures", "intersectional")}
+        same = {name: layer[name] for name in own} == own
+        condition = metrics.get(claim["metric"]).condition_on(layer["condition"])
+        require(same and claim["conditionOn"] == condition, f"{where}: another constraint than the layer's")
+    elif claim["kind"] == "feasibility":
+        bounds = claim["witness"]["bounds"]
+        shown = None if bounds is None else {"lower": bounds["lower"], "upper": bounds["upper"]}
+        expected = system["box"] if claim["map"] == "served" else None
+        require(shown == expected, f"{where}: another box than the system's")
+
+
 def _check_people(claim: Json, predicate: Json) -> None:
     """The groups of a claim have no more people than `groups` says; the same figures where both count everybody."""
     witness, where = claim["witness"], f"claim {claim['id']!r}"
     if claim["form"] == "projection":
         return
     listed = [witness["cells"]] if claim["kind"] == "population" else [b["cells"] for b in witness["batches"]["listed"]]
-    whole = claim["conditionOn"] is None and (claim["kind"] == "population" or witness["batches"]["total"] == 1)
-    tables = {tuple(table["features"]): table["cells"] for table in predicate["groups"]}
+    single = claim["kind"] == "population" or witness["batches"]["total"] == 1
+    whole = single and metrics.get(claim["metric"]).covers_everybody
     served = whole and claim["map"] == "served"
-    same_threshold = claim["decisionThreshold"] == predicate["system"]["threshold"]
+    decided = served and claim["decisionThreshold"] == predicate["system"]["threshold"]
     people: Counter[tuple[int, tuple[str, ...]]] = Counter()
-    cell_of = {}
+    positives: Counter[tuple[int, tuple[str, ...]]] = Counter()
+    sums: dict[tuple[int, tuple[str, ...]], Fraction] = {}
     for cell in itertools.chain.from_iterable(listed):
         key = (cell["partition"], tuple(cell["group"]))
         people[key] += cell["n"]
-        cell_of[key] = cell
+        positives[key] += cell.get("positives", 0)
+        sums[key] = sums.get(key, Fraction(0)) + parse_dyadic(cell["sum"])
+    tables = {tuple(table["features"]): table["cells"] for table in predicate["groups"]}
     for p, partition in enumerate(claim["partitions"]):
         for group in tables[tuple(partition["features"])]:
             key = (p, tuple(group["value"]))
             count = people[key]
             require(count == group["n"] if whole else count <= group["n"], f"{where}: other people than the groups'")
-            require(not served or cell_of[key]["sum"] == group["sum"], f"{where}: another sum than the group's")
-            agrees = not (served and same_threshold) or cell_of[key]["positives"] == group["positives"]
-            require(agrees, f"{where}: other positives than the group's")
+            require(not served or sums[key] == parse_dyadic(group["sum"]), f"{where}: another sum than the group's")
+            require(not decided or positives[key] == group["positives"], f"{where}: other positives than the group's")
+
+
+def _check_agreement(claims: list[Json]) -> None:
+    """Claims about the same people and the same map count and sum them alike."""
+    seen: dict[tuple[object, ...], tuple[int, str]] = {}
+    for claim in claims:
+        witness = claim["witness"]
+        if claim["form"] == "projection" or (claim["kind"] == "feasibility" and witness["batches"]["total"] > 1):
+            continue
+        population = claim["kind"] == "population"
+        cells = witness["cells"] if population else witness["batches"]["listed"][0]["cells"]
+        threshold = claim["decisionThreshold"] if claim["map"] == "decisions" else None
+        # the sums of a population claim about residuals are of residuals
+        kind = (claim["map"], threshold, population and claim["metric"] == "equalized_residuals", claim["conditionOn"])
+        for cell in cells:
+            features = tuple(claim["partitions"][cell["partition"]]["features"])
+            key = (*kind, features, tuple(cell["group"]), cell["condition"])
+            figures = seen.setdefault(key, (cell["n"], cell["sum"]))
+            require(figures == (cell["n"], cell["sum"]), f"claim {claim['id']!r}: contradicts another claim's cells")
 
 
 def _check_size(terms: Terms, witness: Json) -> None:

@@ -85,7 +85,9 @@ def _bundle_members(bundle: Any, what: str) -> Json:
             "hint": bundle["verificationMaterial"]["publicKey"]["hint"],
         }
         sound = (
-            bundle["mediaType"] == MEDIA_TYPE
+            set(bundle) == {"mediaType", "dsseEnvelope", "verificationMaterial"}
+            and _material_sound(bundle["verificationMaterial"])
+            and bundle["mediaType"] == MEDIA_TYPE
             and envelope["payloadType"] == PAYLOAD_TYPE
             and set(envelope) == {"payload", "payloadType", "signatures"}
             and isinstance(envelope["signatures"], list)
@@ -97,6 +99,16 @@ def _bundle_members(bundle: Any, what: str) -> Json:
     if not sound:
         raise UntrustedError("bundle", "is not a Sigstore bundle v0.3 with one DSSE signature", where=what)
     return members
+
+
+def _material_sound(material: Json) -> bool:
+    """A public key's hint; what a transparency log may add is let in by name, and not read."""
+    return (
+        set(material) <= {"publicKey", "tlogEntries", "timestampVerificationData"}
+        and set(material["publicKey"]) == {"hint"}
+        and isinstance(material.get("tlogEntries", []), list)
+        and isinstance(material.get("timestampVerificationData", {}), dict)
+    )
 
 
 def _verified_payload(members: Json, keys: Sequence[PinnedKey], what: str) -> tuple[bytes, PinnedKey]:

@@ -1,4 +1,4 @@
-"""Group figures and the regulatory views derived from them (certificates/README.md 9.1 and 9.6)."""
+"""Group figures and the regulatory views derived from them (certificates/README.md 9.1 and 9.7)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any
 
-from certifair.exact.decimals import round_down
+from certifair.exact.decimals import PLACES, round_down
 from certifair.spec import Json
 from certifair.spec.groups import MISSING, Partition, partition_of
 from certifair.spec.terms import Terms
 
-PLACES = 12
 FOUR_FIFTHS, LL144 = "ugesp-four-fifths/1978", "nyc-ll144-selection-rate/2023"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def load_signer(path: Path, passphrase: str | None) -> CryptoSigner:
     """The signer of a PEM private key. Raises InputError: unreadable, wrong passphrase, kind of key not allowed."""
     content = read_input(path, limit=1 << 16)
     advice = "set CERTIFAIR_PASSPHRASE to its passphrase" if b"ENCRYPTED" in content else "make one with keygen"
-    secret = passphrase.encode() if passphrase and b"ENCRYPTED" in content else None
+    secret = os.fsencode(passphrase) if passphrase and b"ENCRYPTED" in content else None
     try:
         key = load_pem_private_key(content, secret)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -67,12 +68,18 @@ def signer_of(key: Any, where: str = "key") -> CryptoSigner:
 
 def generate(path: Path, passphrase: str | None, *, algorithm: str = "p256") -> Path:
     """Write a new private key (0600) and beside it its public key; returns the latter's path. Overwrites nothing."""
+    if not path.name:
+        raise InputError("names no file to write", where=str(path))
     public_path = path.with_name(path.name.removesuffix(".pem") + ".pub.pem")
     for existing in (path, public_path):
         if existing.exists() or existing.is_symlink():
             raise InputError("exists already", where=str(existing), advice="choose another name: keys are not replaced")
     key = ed25519.Ed25519PrivateKey.generate() if algorithm == "ed25519" else ec.generate_private_key(ec.SECP256R1())
-    locked = BestAvailableEncryption(passphrase.encode()) if passphrase else NoEncryption()
-    write_atomic(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked), mode=0o600)
+    locked = BestAvailableEncryption(os.fsencode(passphrase)) if passphrase else NoEncryption()
+    try:
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked)
+    except ValueError as error:
+        raise InputError(f"cannot be locked ({error})", where=str(path), advice="use a shorter passphrase") from None
+    write_atomic(path, private, mode=0o600)
     write_atomic(public_path, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     return public_path

@@ -27,8 +27,9 @@ def format_time(time: datetime) -> str:
 
 
 def now_or(time: datetime | None) -> datetime:
-    """The given time, or the clock's, in whole seconds."""
-    return (time or datetime.now(UTC)).replace(microsecond=0)
+    """The given time (UTC, if it names no zone), or the clock's, in whole seconds."""
+    found = time or datetime.now(UTC)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).replace(microsecond=0)
 
 
 def later(time: datetime, *, days: int) -> datetime:

@@ -19,7 +19,6 @@ from certifair.certificate.notices import check_registration, revoked_serials
 from certifair.certificate.predicate import PREDICATE_TYPE
 from certifair.certificate.schema import check_shape
 from certifair.certificate.times import parse_time
-from certifair.checks.base import InconsistentError
 from certifair.errors import InputError, UntrustedError
 from certifair.evidence.canonical import canonical, sha256
 from certifair.spec import Json
@@ -48,11 +47,15 @@ class Expectations:
 @final
 @dataclass(frozen=True)
 class Verified:
-    """A certificate that withstood verification. Truthy only if its verdict is PASS."""
+    """A certificate that withstood verification. Truthy only if its verdict is PASS.
+
+    With evidence the verdict is the recomputed one: bounds that the owner widened cannot hide a proven violation.
+    """
 
     verdict: Verdict
     predicate: Json
     key_id: str
+    registrar_id: str | None
     with_evidence: bool
 
     def __bool__(self) -> bool:
@@ -77,17 +80,16 @@ def verify_certificate(
     # (9) it does not contradict itself
     _step("inconsistent", what, lambda: check_consistency(predicate, statement.subject_sha256))
     # (10) its policy was registered when it says
-    _check_registration(predicate, expect, what)
+    registrar = _check_registration(predicate, expect, what)
     # (11) it follows from the evidence
-    if evidence is not None:
-        check_evidence(predicate, evidence)
-    return Verified(Verdict(predicate["verdict"]), predicate, statement.key.id, evidence is not None)
+    verdict = Verdict(predicate["verdict"]) if evidence is None else check_evidence(predicate, evidence)
+    return Verified(verdict, predicate, statement.key.id, registrar, evidence is not None)
 
 
 def _step(name: str, what: str, check: Callable[[], None]) -> None:
     try:
         check()
-    except (ValueError, InconsistentError) as error:
+    except (ValueError, ArithmeticError) as error:
         raise UntrustedError(name, str(error), where=what) from None
 
 
@@ -95,7 +97,7 @@ def _check_time(predicate: Json, now: datetime) -> None:
     issued, until = parse_time(predicate["issuedAt"]), parse_time(predicate["validUntil"])
     if issued >= until:
         raise ValueError("ends before it begins")
-    if issued > now + CLOCK_SKEW:
+    if issued - now > CLOCK_SKEW:
         raise ValueError(f"was issued in the future ({predicate['issuedAt']})")
     if now >= until:
         raise ValueError(f"expired at {predicate['validUntil']}")
@@ -104,7 +106,7 @@ def _check_time(predicate: Json, now: datetime) -> None:
 def _check_revocation(predicate: Json, expect: Expectations, what: str) -> None:
     if expect.revocations is None:
         return
-    for entry in revoked_serials(expect.revocations, expect.keys, "revocation list"):
+    for entry in revoked_serials(expect.revocations, expect.keys, expect.now + CLOCK_SKEW, "revocation list"):
         if entry["serial"] == predicate["serial"]:
             raise UntrustedError("revoked", f"was revoked at {entry['revokedAt']}: {entry['reason']}", where=what)
 
@@ -120,23 +122,25 @@ def _check_subject(statement: Statement, expect: Expectations) -> None:
         raise ValueError("is about a system with another model")
 
 
-def _check_registration(predicate: Json, expect: Expectations, what: str) -> None:
+def _check_registration(predicate: Json, expect: Expectations, what: str) -> str | None:
+    """The key that registered the policy; None where nobody did."""
     policy = predicate["policy"]
     if policy["registration"] is None:
         if policy["registeredAt"] is not None:
             raise UntrustedError("registration", "says when its policy was registered, without proof", where=what)
-        return
+        return None
     keys = expect.registrar_keys or expect.keys
     registration = canonical(policy["registration"])
-    registered = check_registration(registration, policy["sha256"], keys, f"{what}: policy registration")
+    registered, key_id = check_registration(registration, policy["sha256"], keys, f"{what}: policy registration")
     if policy["registeredAt"] is None or registered != parse_time(policy["registeredAt"]):
         raise UntrustedError("registration", "names another time than its registration", where=what)
     if registered > parse_time(predicate["issuedAt"]):
         raise UntrustedError("registration", "was issued before its policy was registered", where=what)
+    return key_id
 
 
-def check_evidence(predicate: Json, root: Path) -> None:
-    """Step 11. Raises UntrustedError: another file, or a claim that the files do not support."""
+def check_evidence(predicate: Json, root: Path) -> Verdict:
+    """Step 11: the recomputed verdict. Raises UntrustedError: another file, or an unsupported claim."""
     from certifair.certificate.derive import derive
     from certifair.evidence.bundle import load, read_contents
 
@@ -156,6 +160,7 @@ def check_evidence(predicate: Json, root: Path) -> None:
     for claimed, measured in zip(predicate["claims"], derived["claims"], strict=True):
         if not _supported(claimed, measured):
             raise UntrustedError("evidence", f"does not support claim {claimed['id']!r}", where=str(root))
+    return Verdict(derived["verdict"])
 
 
 def _check_digests(materials: list[Json], contents: Contents, root: Path) -> None:

@@ -27,7 +27,7 @@ from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
 
 Array = NDArray[np.float64]
-PLACES = 9
+BOUND_PLACES = 9
 UNIT = Fraction(1, 2**53)
 
 
@@ -75,15 +75,15 @@ def _bounds(terms: Terms, entry: Json, sequence: Array | None, context: Context)
     if not context.frozen_holdout or entry["n"] < terms.least or unbounded:
         return {"interval": None, "oneSided": None}
     found = {key: _interval(terms, entry, sequence, tail) for key, tail in tails(terms, context).items()}
-    return {key: [round_down(low, PLACES), round_up(high, PLACES)] for key, (low, high) in found.items()}
+    return {key: [round_down(low, BOUND_PLACES), round_up(high, BOUND_PLACES)] for key, (low, high) in found.items()}
 
 
 def _interval(terms: Terms, entry: Json, sequence: Array | None, tail: Fraction) -> tuple[Fraction, Fraction]:
     n, total = entry["n"], parse_dyadic(entry["sum"])
     if terms.method == "clopper_pearson":
-        return clopper_pearson(n, int(total), tail, propose_clopper_pearson, PLACES)
+        return clopper_pearson(n, int(total), tail, propose_clopper_pearson, BOUND_PLACES)
     if terms.method == "beta_mixture":
-        return beta_mixture(n, int(total), tail, propose_beta_mixture, PLACES)
+        return beta_mixture(n, int(total), tail, propose_beta_mixture, BOUND_PLACES)
     assert sequence is not None
     low, high = empirical_bernstein(sequence, tail)
     if not terms.metric.has_ratio:
@@ -242,5 +242,5 @@ def _bernstein_radius(n: float, variance: float, level: float) -> float:
     times = np.geomspace(1, max(n, 2), 400)
     rate = np.minimum(np.sqrt(2 * level / (max(variance, 1e-9) * times * np.log1p(times))), 0.5)
     weight = float(np.trapezoid(rate, times)) + 0.5
-    loss = float(np.trapezoid(4 * variance * psi_times_four(rate) / 4, times))
+    loss = float(np.trapezoid(variance * psi_times_four(rate), times))
     return (level + loss) / weight

@@ -14,13 +14,13 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks.base import PLACES, Measured, cell_json
+from certifair.checks.base import Measured, cell_json
 from certifair.checks.feasibility import has_decision_gap
 from certifair.errors import InputError
 from certifair.evidence.bundle import Evidence
 from certifair.evidence.cube import Coded, Codes
 from certifair.evidence.groups import group_codes
-from certifair.exact.decimals import format_decimal, format_rational, largest_float_at_most, round_up
+from certifair.exact.decimals import PLACES, format_decimal, format_rational, largest_float_at_most, round_up
 from certifair.exact.sums import ExactSums, exact_counts
 from certifair.spec import Json
 from certifair.spec.groups import Cell

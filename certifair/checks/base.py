@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
-from certifair.exact.decimals import format_decimal, round_down, round_up
+from certifair.exact.decimals import PLACES, format_decimal, round_down, round_up
 from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import Row
@@ -22,9 +22,6 @@ from certifair.spec.verdict import Verdict
 
 if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
-
-PLACES = 12
-"""Digits after the point of every published figure."""
 
 
 AS_IT_STANDS = "the figures are those of the evidence, each float64 number taken as it stands"

@@ -75,14 +75,15 @@ class Feasibility(Check):
         rows = tuple(
             _judge_row(terms, row, entry, batches) for row, entry in zip(terms.rows, witness["rows"], strict=True)
         )
-        outside = _outside(witness["bounds"])
-        verdict = Verdict.FAIL if outside else combine(rows)
+        inside = _box_verdict(terms, witness["bounds"])
+        verdict = Verdict.all([combine(rows), inside])
         value = worst(terms, (row.figure for row in rows))
         reason = describe(terms, rows, verdict)
-        if outside:
-            reason = f"{outside} predictions outside the box" + (f"; {reason}" if reason else "")
+        if not inside:
+            box = "predictions lie outside the box" if inside is Verdict.FAIL else "no box was certified"
+            reason = box + (f"; {reason}" if reason else "")
         elif verdict is Verdict.UNDECIDED:
-            reason += ": a group is absent or has fewer than " + f"{terms.least} people, or a ratio is undefined"
+            reason += f": a group is absent or has fewer than {terms.least} people, or a ratio is undefined"
         return Judgement(
             verdict=verdict,
             reason=reason,
@@ -147,8 +148,13 @@ def _judge_row(terms: Terms, row: Row, entry: Json, batches: Mapping[str, Sums])
     return RowVerdict(row, Verdict.PASS if decided else Verdict.UNDECIDED, value)
 
 
-def _outside(bounds: Json | None) -> int:
-    return 0 if bounds is None else int(bounds["below"] + bounds["above"])
+def _box_verdict(terms: Terms, bounds: Json | None) -> Verdict:
+    """Whether everybody's prediction lies in the box: the terms' own, else the witness's. Without a box it does."""
+    if bounds is None:
+        return Verdict.PASS if terms.box is None else Verdict.UNDECIDED
+    lower, upper = terms.box or (parse_decimal(bounds["lower"]), parse_decimal(bounds["upper"]))
+    minimum, maximum = parse_dyadic(bounds["minimum"]), parse_dyadic(bounds["maximum"])
+    return Verdict.PASS if lower - terms.tau <= minimum and maximum <= upper + terms.tau else Verdict.FAIL
 
 
 def _check_batch(terms: Terms, cells: list[Json], n: int) -> None:

@@ -18,7 +18,6 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, final
 
 from certifair.checks.base import (
-    PLACES,
     Check,
     Context,
     Judgement,
@@ -30,7 +29,7 @@ from certifair.checks.base import (
     require,
     worst,
 )
-from certifair.exact.decimals import parse_decimal, parse_dyadic, round_down, round_up
+from certifair.exact.decimals import PLACES, parse_decimal, parse_dyadic, round_down, round_up
 from certifair.exact.tails import (
     beta_mixture_excludes,
     binomial_lower_tail_at_most,
@@ -45,6 +44,7 @@ from certifair.spec.verdict import Verdict
 if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
 
+MAX_PEOPLE = 10**9
 Bounds = tuple[Fraction, Fraction]
 Span = tuple[Fraction, Fraction | None]
 """Low and high end of a row's value; None is infinite (ratios only)."""
@@ -159,6 +159,7 @@ def _check_cell(terms: Terms, entry: Json, context: Context) -> None:
     low_end, high_end = mean_range(terms)
     if terms.map == "decisions":
         require(total.denominator == 1 and 0 <= total <= n, "successes are no whole number of people")
+    require(n <= MAX_PEOPLE, "more people than a bound can be proved for")
     require(n > 0 or total == 0, "nobody has a sum")
     speaks = context.frozen_holdout and n >= terms.least
     require((entry["interval"] is None) == (entry["oneSided"] is None), "one of two bounds is missing")

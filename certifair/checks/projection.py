@@ -11,8 +11,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, final
 
-from certifair.checks.base import AS_IT_STANDS, PLACES, Check, Context, Judgement, Measured, require
-from certifair.exact.decimals import parse_decimal, sqrt_up
+from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, require
+from certifair.exact.decimals import PLACES, parse_decimal, sqrt_up
 from certifair.spec import Json
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict

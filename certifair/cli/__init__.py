@@ -12,7 +12,8 @@ from types import ModuleType
 from typing import NoReturn
 
 from certifair import __version__
-from certifair.errors import CertifairError
+from certifair.errors import CertifairError, InputError
+from certifair.spec.printable import printable
 
 VERBS = ("demo", "init", "doctor", "keygen", "ingest", "certify", "verify", "gate", "register", "revoke")
 EPILOG = "exit codes: 0 pass, 1 a proven violation, 2 usage or input error, 3 undecided, 4 untrusted, 70 internal error"
@@ -22,6 +23,10 @@ INTERNAL, INTERRUPTED = 70, 130
 def entry() -> NoReturn:
     """The console script. A verb is one short process: collecting and tearing down its cycles would only cost time."""
     gc.disable()
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the caller closed it
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     code = main()
     gc.freeze()
     sys.exit(code)
@@ -35,18 +40,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = int(args.run(args))
         sys.stdout.flush()
     except CertifairError as error:
-        print(f"certifair {args.verb}: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"certifair {args.verb}: {printable(' '.join(str(error).split()))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print(f"certifair {args.verb}: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return INTERNAL
+    except OSError as error:  # a closed pipe, a full disk, a name that the system refuses
+        _silence_output()
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"certifair {args.verb}: {place}{error.strerror or error}", file=sys.stderr)
+        return InputError.exit_code
     except Exception as error:
         _report(args.verb, error)
         return INTERNAL
     return code
+
+
+def _silence_output() -> None:
+    """Nobody can be told any more; the interpreter must not try again at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
+class _Parser(argparse.ArgumentParser):
+    """A usage error in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(InputError.exit_code, f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help\n")
 
 
 def _report(verb: str, error: Exception) -> None:
@@ -54,7 +76,7 @@ def _report(verb: str, error: Exception) -> None:
         import traceback
 
         traceback.print_exception(error)
-    detail = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    detail = printable(" ".join(f"{type(error).__name__}: {error}".split())[:300])
     print(
         f"certifair {verb}: internal error ({detail}); set CERTIFAIR_DEBUG=1 for the traceback and report it",
         file=sys.stderr,
@@ -63,9 +85,7 @@ def _report(verb: str, error: Exception) -> None:
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     """The parser of the verb that is called, or of all of them for help and errors."""
-    parser = argparse.ArgumentParser(
-        prog="certifair", description="Certificates of fairness that a stranger can check.", epilog=EPILOG
-    )
+    parser = _Parser(prog="certifair", description="Certificates of fairness that a stranger can check.", epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"certifair {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     called = arguments[0] if arguments and arguments[0] in VERBS else None

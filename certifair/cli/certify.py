@@ -7,7 +7,7 @@ import re
 import uuid
 from pathlib import Path
 
-from certifair.cli.options import add_now, claim_lines, now_of, passphrase, say
+from certifair.cli.options import add_now, check_out, claim_lines, now_of, passphrase, people, say
 from certifair.errors import InputError
 from certifair.evidence.files import read_input
 
@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from certifair.evidence.files import write_atomic
     from certifair.spec.verdict import Verdict
 
+    check_out(args.out, args.key, *args.registrar_key, *([args.registration] if args.registration else []))
     serial = _serial(args.serial) if args.serial else str(uuid.uuid4())
     registration = None
     if args.registration is not None:
@@ -58,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     write_atomic(args.out, certified.content)
     verdict = Verdict(certified.predicate["verdict"])
     print("\n".join(claim_lines(certified.predicate["claims"])))
+    print(people(certified.predicate))
     print(f"{args.out}: {verdict.value}, serial {serial}, valid until {certified.predicate['validUntil']}")
     return verdict.exit_code
 

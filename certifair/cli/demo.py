@@ -6,10 +6,13 @@ import argparse
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from certifair.cli.options import say
 from certifair.errors import InputError
+
+if TYPE_CHECKING:
+    from certifair.certificate.verify import Verified
 
 _MARKER = ".certifair-demo"
 
@@ -29,9 +32,10 @@ def run(args: argparse.Namespace) -> int:
     write_atomic(out / "score.json", json.dumps(lending.SCORE, indent=1).encode() + b"\n")
     write_atomic(out / "certifair.toml", lending.POLICY)
     write_atomic(out / "strict.toml", lending.STRICT)
-    predicate = _certify(out)
+    verified = _certify(out)
     say("5/5  gate: the same certificate before two policies …")
-    _gates(out, predicate)
+    _gates(out, verified)
+    predicate = verified.predicate
     certificate, key = out / "lending.certificate.json", out / "key.pub.pem"
     print(f"\ncertificate: {certificate} ({predicate['verdict']}, serial {predicate['serial']})")
     print("verify it, every claim computed again from the evidence, and gate it:")
@@ -63,8 +67,8 @@ def _prepare(out: Path) -> None:
         raise InputError(f"cannot be written ({error.strerror})", where=str(out)) from None
 
 
-def _certify(out: Path) -> dict[str, Any]:
-    """Keys, bundle, certificate, verification; returns the verified predicate."""
+def _certify(out: Path) -> Verified:
+    """Keys, bundle, certificate, verification."""
     from datetime import UTC, datetime
     from uuid import uuid4
 
@@ -85,18 +89,18 @@ def _certify(out: Path) -> dict[str, Any]:
     write_atomic(out / "lending.certificate.json", certified.content)
     say("4/5  verify: signature, schema, consistency, and every claim again from the evidence …")
     expect = Expectations(keys=[load_public_key(public)], now=now)
-    return verify_certificate(certified.content, expect, out / "run").predicate
+    return verify_certificate(certified.content, expect, out / "run")
 
 
-def _gates(out: Path, predicate: dict[str, Any]) -> None:
+def _gates(out: Path, verified: Verified) -> None:
     from certifair.certificate.times import parse_time
     from certifair.gate.evaluate import evaluate
     from certifair.gate.outputs import get
     from certifair.spec.policy import Policy
 
-    now = parse_time(predicate["issuedAt"])
+    now = parse_time(verified.predicate["issuedAt"])
     for name, title in (("strict", "a cautious relying party's"), ("certifair", "the lender's own")):
         path = out / f"{name}.toml"
-        result = evaluate(predicate, Policy.load(path), now, str(path))
+        result = evaluate(verified, Policy.load(path), now, str(path))
         print(f"\n{title} policy, {path} (gate exits {result.verdict.exit_code}):")
         print(get("text").render(result, str(path), path.read_text(encoding="utf-8")), end="")

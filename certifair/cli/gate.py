@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from certifair.cli.options import add_trust, expectations
+from certifair.cli.options import add_trust, expectations, read_certificate
 from certifair.evidence.files import read_input
 
 
@@ -34,8 +34,8 @@ def run(args: argparse.Namespace) -> int:
     content = read_input(args.policy)
     policy = Policy.parse(content, str(args.policy))
     expect = expectations(args)
-    found = verify_certificate(read_input(args.certificate), expect, args.evidence, str(args.certificate))
-    result = evaluate(found.predicate, policy, expect.now, str(args.policy))
+    found = verify_certificate(read_certificate(args.certificate), expect, args.evidence, str(args.certificate))
+    result = evaluate(found, policy, expect.now, str(args.policy))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     deliver(
         result,

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from certifair.errors import InputError
 from certifair.evidence.canonical import canonical, sha256, strict_json
 from certifair.evidence.files import read_input
+from certifair.spec.printable import printable
 
 if TYPE_CHECKING:
     from certifair.certificate.verify import Expectations
@@ -22,7 +23,30 @@ PASSPHRASE = "CERTIFAIR_PASSPHRASE"  # noqa: S105 — the name of a variable, no
 
 
 def passphrase() -> str | None:
+    """The passphrase of the environment, if any."""
     return os.environ.get(PASSPHRASE) or None
+
+
+def check_out(out: Path, *inputs: Path) -> None:
+    """Refuse to write over what is read."""
+    for path in inputs:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise InputError("would be overwritten", where=str(path), advice="choose another --out")
+
+
+def read_certificate(path: Path) -> bytes:
+    """A certificate's bytes; what is too large to be one is not read."""
+    from certifair.certificate.envelope import MAX_SIZE
+
+    return read_input(path, limit=MAX_SIZE)
+
+
+def people(predicate: dict[str, Any]) -> str:
+    """How many the claims speak of, and how many were left out."""
+    n = next(item["rowCount"] for item in predicate["materials"] if item["role"] == "data")
+    left_out = sum(item["count"] for item in predicate["population"]["exclusions"])
+    reasons = ", ".join(printable(item["reason"]) for item in predicate["population"]["exclusions"])
+    return f"{n} people" + (f", {left_out} left out ({reasons})" if left_out else ", nobody left out")
 
 
 def add_now(parser: argparse.ArgumentParser) -> None:
@@ -97,4 +121,4 @@ def claim_lines(claims: Sequence[dict[str, object]]) -> list[str]:
         lines.append(f"          {claim['statement']}")
         if claim["reason"]:
             lines.append(f"          {claim['reason']}")
-    return lines
+    return [printable(line) for line in lines]

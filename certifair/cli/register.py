@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from certifair.cli.options import add_now, now_of, passphrase
+from certifair.cli.options import add_now, check_out, now_of, passphrase
 from certifair.evidence.files import read_input
 
 
@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     from certifair.certificate.times import format_time
     from certifair.evidence.files import write_atomic
 
+    check_out(args.out, args.key, args.policy)
     now = now_of(args)
     signer = load_signer(args.key, passphrase())
     write_atomic(args.out, register_policy(read_input(args.policy), str(args.policy), signer, now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from certifair.cli.options import add_now, now_of, passphrase
+from certifair.cli.options import add_now, check_out, now_of, passphrase
 from certifair.evidence.files import read_input
 
 
@@ -25,11 +25,16 @@ def run(args: argparse.Namespace) -> int:
     from certifair.certificate.notices import revoked_serials
     from certifair.certificate.sign import load_signer
     from certifair.certificate.times import format_time
+    from certifair.errors import InputError
+    from certifair.evidence.canonical import is_unicode
     from certifair.evidence.files import write_atomic
 
+    check_out(args.out, args.key)
+    if not is_unicode(args.reason):
+        raise InputError("is not UTF-8", where="--reason")
     now = now_of(args)
     signer = load_signer(args.key, passphrase())
-    kept = [] if args.list is None else revoked_serials(read_input(args.list), [own_key(signer)], str(args.list))
+    kept = [] if args.list is None else revoked_serials(read_input(args.list), [own_key(signer)], now, str(args.list))
     known = {entry["serial"] for entry in kept}
     fresh = [
         {"serial": serial, "revokedAt": format_time(now), "reason": args.reason}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from certifair.cli.options import add_trust, claim_lines, expectations
-from certifair.evidence.files import read_input
+from certifair.cli.options import add_trust, claim_lines, expectations, people, read_certificate
+from certifair.spec.printable import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,11 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from certifair.certificate.verify import verify_certificate
 
-    found = verify_certificate(read_input(args.certificate), expectations(args), args.evidence, str(args.certificate))
+    found = verify_certificate(
+        read_certificate(args.certificate), expectations(args), args.evidence, str(args.certificate)
+    )
     predicate = found.predicate
     system = predicate["system"]
-    print(f"trusted: {system['name']} {system['version']}, serial {predicate['serial']}, key {found.key_id[:16]}…")
-    print(f"issued {predicate['issuedAt']}, valid until {predicate['validUntil']}")
+    name = printable(f"{system['name']} {system['version']}")
+    print(f"trusted: {name}, serial {predicate['serial']}, key {found.key_id[:16]}…")
+    print(f"issued {predicate['issuedAt']}, valid until {predicate['validUntil']}; {people(predicate)}")
     print("\n".join(claim_lines(predicate["claims"])))
     if found.with_evidence:
         print(f"every claim was computed again from {args.evidence}: {found.verdict.value}")

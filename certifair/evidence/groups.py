@@ -7,12 +7,10 @@ from fractions import Fraction
 
 from certifair.evidence.bundle import Evidence
 from certifair.evidence.cube import Coded, Codes
-from certifair.exact.decimals import format_rational, parse_decimal, round_down
+from certifair.exact.decimals import PLACES, format_rational, parse_decimal, round_down
 from certifair.exact.sums import exact_counts
 from certifair.spec import Json
 from certifair.spec.groups import Partition
-
-PLACES = 12
 
 
 def group_codes(features: Sequence[str], coded: Coded) -> tuple[Codes, int]:

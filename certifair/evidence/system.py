@@ -16,6 +16,9 @@ def system_of(policy: Policy, model: Json | None, preprocessing: str | None) -> 
         "model": model,
         "preprocessing": preprocessing,
         "layer": _layer(policy),
+        "box": None
+        if policy.layer is None
+        else {"lower": format_decimal(policy.layer.lower), "upper": format_decimal(policy.layer.upper)},
         "batch": policy.serve.batch,
         "threshold": format_decimal(policy.serve.threshold),
         "frozen": system.frozen,
@@ -33,6 +36,4 @@ def _layer(policy: Policy) -> Json | None:
         "intersectional": layer.intersectional,
         "condition": layer.condition,
         "epsilon": format_decimal(layer.epsilon),
-        "lower": format_decimal(layer.lower),
-        "upper": format_decimal(layer.upper),
     }

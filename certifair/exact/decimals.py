@@ -18,6 +18,8 @@ _MAX_DECIMAL_CHARS: Final = 400
 _MAX_RATIONAL_CHARS: Final = 2400
 # 4000 decimal digits are below 13 300 bits: what is larger is refused before an expensive conversion starts.
 _MAX_BITS: Final = 13_300
+PLACES: Final = 12
+"""Digits after the point of every published figure."""
 _MAX_PLACES: Final = 4000
 
 

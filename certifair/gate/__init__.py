@@ -14,7 +14,7 @@ PathLike = str | os.PathLike[str]
 
 
 def judge(
-    certificate: bytes | PathLike, policy: PathLike, public_keys: Sequence[PathLike], **options: Any
+    certificate: bytes | PathLike, policy: PathLike, public_keys: PathLike | Sequence[PathLike], **options: Any
 ) -> GateResult:
     """Verify a certificate, then judge it by your own policy file. `options` are those of `certifair.verify`.
 
@@ -27,4 +27,4 @@ def judge(
 
     now = now_or(options.pop("now", None))
     found = verify(certificate, public_keys, now=now, **options)
-    return evaluate(found.predicate, Policy.load(Path(policy)), now, str(policy))
+    return evaluate(found, Policy.load(Path(policy)), now, str(policy))

@@ -6,21 +6,23 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from fractions import Fraction
 from typing import final
 
 from certifair.certificate.claims import advice, check_of, judge_claim
 from certifair.certificate.predicate import context_of
 from certifair.certificate.times import parse_time
+from certifair.certificate.verify import Verified
 from certifair.checks.base import Context, Judgement, RowVerdict, against, figures
 from certifair.errors import PolicyError, UntrustedError
-from certifair.exact.decimals import format_decimal
+from certifair.exact.decimals import PLACES, format_decimal, parse_decimal, round_up
 from certifair.spec import Json, metrics
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy, Property
 from certifair.spec.terms import Terms, statement
 from certifair.spec.verdict import Verdict
 
-REGISTRATION = "policy-registration"
+REGISTRATION, EXCLUDED = "policy-registration", "excluded-rows"
 
 
 @final
@@ -31,6 +33,9 @@ class GroupVerdict:
     name: str
     verdict: Verdict
     reason: str
+
+    def __bool__(self) -> bool:
+        return bool(self.verdict)
 
 
 @final
@@ -49,6 +54,9 @@ class PropertyResult:
     upper: str | None = None
     groups: tuple[GroupVerdict, ...] = ()
 
+    def __bool__(self) -> bool:
+        return bool(self.verdict)
+
 
 @final
 @dataclass(frozen=True)
@@ -64,8 +72,9 @@ class GateResult:
         return bool(self.verdict)
 
 
-def evaluate(predicate: Json, policy: Policy, now: datetime, where: str = "policy") -> GateResult:
-    """Judge a *verified* predicate. Raises PolicyError without a demand, UntrustedError if it is too old."""
+def evaluate(verified: Verified, policy: Policy, now: datetime, where: str = "policy") -> GateResult:
+    """Judge a verified certificate. Raises PolicyError without a demand, UntrustedError if it is too old."""
+    predicate = verified.predicate
     if not policy.properties:
         raise PolicyError(
             "demands nothing", where=where, advice="write at least one [[property]]: nothing never passes"
@@ -75,7 +84,9 @@ def evaluate(predicate: Json, policy: Policy, now: datetime, where: str = "polic
     context = context_of(predicate["system"], n, predicate["multiplicity"])
     results = [_answer(item, policy, predicate["claims"], context) for item in policy.properties]
     if policy.gate.require_registration:
-        results.append(_registered(predicate))
+        results.append(_registered(verified))
+    if policy.gate.max_excluded_share is not None:
+        results.append(_excluded(predicate, n, policy.gate.max_excluded_share))
     system = predicate["system"]
     return GateResult(
         verdict=Verdict.all(result.verdict for result in results),
@@ -92,24 +103,44 @@ def _check_age(predicate: Json, policy: Policy, now: datetime) -> None:
         raise UntrustedError("time", what, where="certificate", advice="ask for a newer one")
 
 
-def _registered(predicate: Json) -> PropertyResult:
-    at = predicate["policy"]["registeredAt"]
+def _registered(verified: Verified) -> PropertyResult:
+    at, reason = verified.predicate["policy"]["registeredAt"], ""
+    if at is None:
+        reason = "the certificate carries no registration"
+    elif verified.registrar_id == verified.key_id:
+        reason = "the policy was registered by the certificate's own key, whose clock proves nothing"
     return PropertyResult(
         id=REGISTRATION,
-        verdict=Verdict.PASS if at is not None else Verdict.UNDECIDED,
-        statement="the owner's policy was registered before the certificate was issued",
-        reason="" if at is not None else "the certificate carries no registration",
+        verdict=Verdict.UNDECIDED if reason else Verdict.PASS,
+        statement="somebody else registered the owner's policy before the certificate was issued",
+        reason=reason,
         estimate=at,
     )
 
 
+def _excluded(predicate: Json, n: int, limit: Fraction) -> PropertyResult:
+    left_out = sum(item["count"] for item in predicate["population"]["exclusions"])
+    share = Fraction(left_out, left_out + n)
+    return PropertyResult(
+        id=EXCLUDED,
+        verdict=Verdict.PASS if share <= limit else Verdict.FAIL,
+        statement="the share of the table's rows that were left out",
+        reason="" if share <= limit else f"{left_out} of {left_out + n} rows were left out",
+        threshold=f"≤ {format_decimal(limit)}",
+        estimate=round_up(share, PLACES),
+    )
+
+
 def _answer(item: Property, policy: Policy, claims: Sequence[Json], context: Context) -> PropertyResult:
-    """The best answer that a claim of the certificate gives: PASS before FAIL before UNDECIDED."""
+    """The answer of the claims that speak of the demand: FAIL before PASS before UNDECIDED.
+
+    Claims of one certificate that answer one demand can differ in strength, not in truth: who fails one, fails.
+    """
     candidates = [(claim, terms) for claim in claims if (terms := _applicable(item, policy, claim)) is not None]
     if not candidates:
         return PropertyResult(item.id, Verdict.UNDECIDED, "", _why_none(item, claims), threshold=_limit(item))
     judged = [(claim, terms, judge_claim(claim, context, terms)) for claim, terms in candidates]
-    order = [Verdict.PASS, Verdict.FAIL, Verdict.UNDECIDED]
+    order = [Verdict.FAIL, Verdict.PASS, Verdict.UNDECIDED]
     claim, terms, judgement = min(judged, key=lambda found: order.index(found[2].verdict))
     text, own = figures(terms, judgement), Terms.from_json(claim)
     return PropertyResult(
@@ -141,11 +172,22 @@ def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
         and (own.map != "decisions" or own.decision_threshold == item.decision_threshold)
         and _confident_enough(own, item)
         and _declared_alike(own, policy)
+        and _same_layer(claim, policy)
     )
     if not same:
         return None
     least = item.min_group_size if item.form != "projection" else own.min_group_size
-    return dataclasses.replace(own, id=item.id, threshold=item.threshold, tau=item.tau, min_group_size=least)
+    box = (policy.layer.lower, policy.layer.upper) if policy.layer is not None and own.map == "served" else None
+    return dataclasses.replace(own, id=item.id, threshold=item.threshold, tau=item.tau, min_group_size=least, box=box)
+
+
+def _same_layer(claim: Json, policy: Policy) -> bool:
+    """A projection is onto the relying party's set, where its policy describes a layer."""
+    layer = policy.layer
+    if claim["form"] != "projection" or layer is None or layer.epsilon is None:
+        return True
+    own = {"epsilon": layer.epsilon, "lower": layer.lower, "upper": layer.upper}
+    return all(parse_decimal(claim["witness"]["layer"][name]) == value for name, value in own.items())
 
 
 def _confident_enough(own: Terms, item: Property) -> bool:

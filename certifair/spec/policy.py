@@ -83,6 +83,7 @@ class GateSpec:
 
     max_age_days: int | None
     require_registration: bool
+    max_excluded_share: Fraction | None
 
 
 @final

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tomllib
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +25,9 @@ from certifair.spec.toml_reader import Table, nearest
 
 KINDS = ("replay", "feasibility", "stability", "aggregate", "individual", "population")
 METHODS = ("clopper_pearson", "beta_mixture", "empirical_bernstein")
+TABLES = {"data", "predictions", "system", "layer", "serve", "gate", "property"}
+MOST_ROWS = 50_000
+"""Pairs of groups that one property may compare: about 300 groups."""
 _NONE: tuple[str, ...] = ()
 
 
@@ -43,6 +47,8 @@ def parse_policy(content: bytes, where: str) -> Policy:
     )
     table.finish()
     _check_ids(policy, where)
+    for item in policy.properties:
+        _check_size(policy, item, where)
     return policy
 
 
@@ -56,7 +62,11 @@ def _toml(content: bytes, where: str) -> dict[str, object]:
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise PolicyError(f"is not TOML: {error}", where=where) from None
     tool = loaded.get("tool")
-    return tool["certifair"] if isinstance(tool, dict) and "certifair" in tool else loaded
+    if not isinstance(tool, dict) or "certifair" not in tool:
+        return loaded
+    if beside := sorted(TABLES & set(loaded)):
+        raise PolicyError(f"has [tool.certifair] and [{beside[0]}] beside it", where=where, advice="keep one of them")
+    return tool["certifair"]
 
 
 def _data(table: Table) -> DataSpec:
@@ -141,6 +151,7 @@ def _gate(table: Table) -> GateSpec:
     spec = GateSpec(
         max_age_days=table.take("max_age_days", read.count, None),
         require_registration=table.take("require_registration", read.flag, default=False),
+        max_excluded_share=table.take("max_excluded_share", read.optional_decimal, None),
     )
     table.finish()
     return spec
@@ -235,3 +246,18 @@ def _check_ids(policy: Policy, where: str) -> None:
     for name in ids:
         if ids.count(name) > 1:
             raise PolicyError(f"two properties have the id {name!r}", where=where, advice="ids must differ")
+
+
+def _check_size(policy: Policy, item: Property, where: str) -> None:
+    """Not more rows than a certificate can list, and at least one. Undeclared values are the owner's concern."""
+    values, missing = policy.data.values, int(policy.data.missing == "group")
+    columns = [*item.sensitive_features, *([item.condition] if item.condition else [])]
+    if any(column not in values for column in columns):
+        return
+    sizes = [len(values[name]) + missing for name in item.sensitive_features]
+    groups = [math.prod(sizes)] if item.intersectional else sizes
+    conditions = len(values[item.condition]) + missing if item.condition else 1
+    rows = conditions * sum(n * (n - 1) // 2 if metrics.get(item.metric).has_ratio else n for n in groups)
+    if not 1 <= rows <= MOST_ROWS:
+        what = f"property {item.id!r} compares {rows} pairs of groups"
+        raise PolicyError(what, where=where, advice=f"declare values that make 1 to {MOST_ROWS}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -41,6 +42,8 @@ class Terms:
     min_group_size: int
     confidence: Fraction | None
     method: str
+    box: tuple[Fraction, Fraction] | None = None
+    """A relying party's own bounds of what is served; None takes those of the witness. Not part of a claim."""
 
     @property
     def metric(self) -> Metric:
@@ -155,8 +158,13 @@ def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
     )
 
 
+def quoted(name: str) -> str:
+    """A name that cannot be read as part of the sentence around it."""
+    return json.dumps(name, ensure_ascii=False)
+
+
 def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
-    """The claim in words, derived from the terms alone (certificates/README.md 9.7)."""
+    """The claim in words, derived from the terms alone (certificates/README.md 9.8)."""
     if terms.form == "projection":
         assert layer is not None
         quantity = (
@@ -167,10 +175,10 @@ def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
         quantity = f"the smallest ratio between two groups' mean {terms.what()}"
     else:
         quantity = terms.metric.quantity.format(what=terms.what())
-    within = f", within each {terms.condition_on}" if terms.condition_on else ""
+    within = f", within each {quoted(terms.condition_on)}" if terms.condition_on else ""
     confidence = "" if terms.confidence is None else format_decimal(terms.confidence)
     scope = f"in the population with confidence {confidence}" if terms.confidence is not None else "in every batch"
     bound = "at least" if terms.form == "ratio" else "at most"
     tolerance = f" (solver tolerance {format_decimal(terms.tau)})" if terms.tau else ""
-    groups = " and ".join(partition.name for partition in terms.partitions)
+    groups = " and ".join(" × ".join(map(quoted, partition.features)) for partition in terms.partitions)
     return f"{quantity} over {groups}{within}, {scope}, is {bound} {format_decimal(terms.threshold)}{tolerance}"

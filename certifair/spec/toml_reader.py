@@ -10,6 +10,7 @@ from typing import Any, TypeVar, final
 
 from certifair.errors import PolicyError
 from certifair.exact.decimals import parse_decimal
+from certifair.spec.printable import UNPRINTABLE
 
 T = TypeVar("T")
 _REQUIRED: Any = object()
@@ -91,6 +92,8 @@ def text(value: Any) -> str:
     """A name: not empty, no blanks around it."""
     if not isinstance(value, str) or not value or value != value.strip():
         raise ValueError("a text without blanks around it")
+    if UNPRINTABLE.search(value):
+        raise ValueError("a text of printable characters")
     return value
 
 
@@ -174,8 +177,8 @@ def non_negative(value: Any) -> Fraction:
 def open_unit(value: Any) -> Fraction:
     """As `decimal`, for a confidence."""
     number = decimal(value)
-    if not 0 < number < 1:
-        raise ValueError("a decimal number between 0 and 1")
+    if not 0 < number <= 1 - Fraction(1, 10**12):
+        raise ValueError("a decimal number between 0 and 1, with at most twelve nines")
     return number
 
 

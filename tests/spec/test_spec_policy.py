@@ -60,6 +60,7 @@ threshold = 0.4
 [gate]
 max_age_days = 30
 require_registration = true
+max_excluded_share = 0.02
 
 [[property]]
 id = "one"
@@ -143,7 +144,11 @@ def test_every_key_is_read() -> None:
         "upper": Fraction(2),
     }
     assert vars(policy.serve) == {"batch": 256, "threshold": Fraction(2, 5)}
-    assert vars(policy.gate) == {"max_age_days": 30, "require_registration": True}
+    assert vars(policy.gate) == {
+        "max_age_days": 30,
+        "require_registration": True,
+        "max_excluded_share": Fraction(1, 50),
+    }
     one, two = policy.properties
     assert vars(one) == {
         "id": "one",
@@ -176,6 +181,7 @@ def test_defaults() -> None:
     assert policy.system.held_out is False
     assert (policy.serve.batch, policy.serve.threshold) == (0, Fraction(1, 2))
     assert (policy.gate.max_age_days, policy.gate.require_registration) == (None, False)
+    assert policy.gate.max_excluded_share is None
     (item,) = parse(demand()).properties
     assert (item.form, item.tau, item.min_group_size, item.map) == ("difference", 0, 10, "served")
     (item,) = parse(demand(kind='"population"')).properties
@@ -440,9 +446,9 @@ def test_ids_differ() -> None:
         ("metric = 'demographic_parity'", "belong together"),
         ("metric = 'demographic_parity'\nepsilon = 0.1", "belong together"),
         ("metric = 'demographic_parity'\nsensitive_features = 'g'", "belong together"),
-        ("sensitive_features = 'g'", "metric is missing"),
-        ("epsilon = 0.1", "metric is missing"),
-        ("condition = 'g'", "metric is missing"),
+        ("sensitive_features = 'g'", "metric"),
+        ("epsilon = 0.1", "metric"),
+        ("condition = 'g'", "metric"),
         ("intersectional = true", "metric"),
         ("lower = 0\nepsilon = 0.1", "belong together"),
         ("lower = 0\nsensitive_features = 'g'", "metric"),

@@ -109,26 +109,29 @@ def a_property(**changes: Any) -> Property:
 STATEMENTS = [
     (
         {},
-        "the largest difference between two groups' mean prediction over sex and race, in every batch, is at most 0.05",
+        'the largest difference between two groups\' mean prediction over "sex" and "race", in every '
+        "batch, is at most 0.05",
     ),
     (
         {"intersectional": True, "map": "scores", "tau": Fraction(1, 10**6)},
-        "the largest difference between two groups' mean score over sex × race, in every batch, is at most 0.05 "
+        'the largest difference between two groups\' mean score over "sex" × "race", in every batch, is at most 0.05 '
         "(solver tolerance 0.000001)",
     ),
     (
         {"metric": "conditional_parity", "condition": "town", "sensitive_features": ("sex",)},
-        "the largest difference between two groups' mean prediction over sex, within each town, in every batch, is at "
+        'the largest difference between two groups\' mean prediction over "sex", within each "town", in '
+        "every batch, is at "
         "most 0.05",
     ),
     (
         {"metric": "equalized_odds", "sensitive_features": ("race",), "form": "ratio", "threshold": Fraction(4, 5)},
-        "the smallest ratio between two groups' mean prediction over race, within each label, in every batch, is at "
+        'the smallest ratio between two groups\' mean prediction over "race", within each "label", in '
+        "every batch, is at "
         "least 0.8",
     ),
     (
         {"metric": "equalized_residuals", "sensitive_features": ("sex",)},
-        "the largest absolute mean of (label - prediction) of a group over sex, in every batch, is at most 0.05",
+        'the largest absolute mean of (label - prediction) of a group over "sex", in every batch, is at most 0.05',
     ),
     (
         {
@@ -139,7 +142,7 @@ STATEMENTS = [
             "sensitive_features": ("sex",),
             "decision_threshold": Fraction(3, 10),
         },
-        "the largest difference between two groups' mean decision (score > 0.3) over sex, in the population with "
+        'the largest difference between two groups\' mean decision (score > 0.3) over "sex", in the population with '
         "confidence 0.95, is at most 0.05",
     ),
 ]
@@ -148,6 +151,14 @@ STATEMENTS = [
 @pytest.mark.parametrize(("changes", "expected"), STATEMENTS)
 def test_statements(changes: dict[str, Any], expected: str) -> None:
     assert statement(terms_of(a_property(**changes), VALUES)) == expected
+
+
+@given(names, names)
+def test_no_name_can_be_read_as_part_of_the_sentence(feature: str, column: str) -> None:
+    item = a_property(metric="conditional_parity", sensitive_features=(feature,), condition=column)
+    found = statement(terms_of(item, {feature: ("a", "b"), column: ("x", "y")}))
+    inside = [json.dumps(name, ensure_ascii=False) for name in (feature, column)]
+    assert f" over {inside[0]}, within each {inside[1]}, in every batch, is at most 0.05" in found
 
 
 def test_the_statement_of_a_projection() -> None:
@@ -165,7 +176,7 @@ def test_the_statement_of_a_projection() -> None:
     found = statement(terms, {"epsilon": "0.05", "lower": "0", "upper": "1"})
     assert found == (
         "the root mean square distance between served predictions and the exact projection of the scores onto "
-        "demographic_parity at most 0.05 in [0, 1] over sex, in every batch, is at most 0.000001"
+        'demographic_parity at most 0.05 in [0, 1] over "sex", in every batch, is at most 0.000001'
     )
 
 

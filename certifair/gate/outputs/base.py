@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
 from certifair.gate.evaluate import GateResult, PropertyResult
+from certifair.spec.printable import printable
 from certifair.spec.verdict import Verdict
 
-# Control characters, line separators, bidirectional marks, lone surrogates, byte-order mark and the noncharacters:
-# what moves a terminal's cursor, starts a line of its own, reorders a line, or has no place in XML 1.0 (2.2 Char).
-_UNPRINTABLE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
-)
+__all__ = ["Output", "figure", "printable", "shorten", "worst_first"]
 
 
 class Output(ABC):
@@ -24,15 +20,6 @@ class Output(ABC):
     @abstractmethod
     def render(self, result: GateResult, policy_path: str, policy_text: str) -> str:
         """The whole text, ending with a newline unless it is empty."""
-
-
-def printable(text: str, *, keep: str = "") -> str:
-    r"""The text with every unprintable character, but those in `keep`, shown as its escape.
-
-    >>> print(printable("two\nlines\x1b[2J"))
-    two\nlines\x1b[2J
-    """
-    return _UNPRINTABLE.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def shorten(text: str, limit: int) -> str:

@@ -84,6 +84,7 @@ class Metric(ABC):
     has_ratio: ClassVar[bool] = True
     label_conditions: ClassVar[tuple[str, ...]] = ()
     needs_condition: ClassVar[bool] = False
+    covers_everybody: ClassVar[bool] = True
     quantity: ClassVar[str] = "the largest difference between two groups' mean {what}"
 
     @abstractmethod

@@ -17,6 +17,7 @@ class EqualOpportunity(Metric):
     name = "equal_opportunity"
     needs_label = True
     label_conditions = ("1",)
+    covers_everybody = False
 
     def rows(
         self, partitions: Sequence[Partition], conditions: Sequence[str], condition_on: str | None
