@@ -66,7 +66,8 @@ def _toml(content: bytes, where: str) -> dict[str, object]:
         return loaded
     if beside := sorted(TABLES & set(loaded)):
         raise PolicyError(f"has [tool.certifair] and [{beside[0]}] beside it", where=where, advice="keep one of them")
-    return tool["certifair"]
+    table: dict[str, object] = tool["certifair"]
+    return table
 
 
 def _data(table: Table) -> DataSpec:

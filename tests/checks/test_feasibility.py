@@ -337,12 +337,6 @@ def test_one_small_batch_of_many_makes_the_claim_undecided() -> None:
     assert claim["witness"]["rows"][0]["smallestGroup"] == 1
 
 
-def test_a_feature_with_one_value_compares_nobody() -> None:
-    sample = Sample({"g": ["a"]}, {"g": ["a"] * 30}, [0.5] * 30)
-    claim = assert_agrees(sample, Question("demographic_parity", ("g",), sample.declared, Fraction(1)))
-    assert claim["verdict"] == "UNDECIDED"
-
-
 def test_ratios_of_nothing_are_undecided() -> None:
     for predictions in ([0.0] * 4, [-0.5, -0.5, 0.5, 0.5], [-0.5] * 4):
         sample = Sample({"g": ["a", "b"]}, {"g": ["a", "a", "b", "b"]}, predictions)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from certifair.certificate.certify import certify_bundle
 from certifair.certificate.sign import signer_of
+from certifair.certificate.verify import Verified
 from certifair.errors import PolicyError, UntrustedError
 from certifair.evidence.ingest import ingest
 from certifair.gate.evaluate import GateResult, evaluate
@@ -77,12 +78,13 @@ PEOPLE = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def predicate(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def verified(tmp_path_factory: pytest.TempPathFactory) -> Verified:
     folder = tmp_path_factory.mktemp("gate")
     (folder / "policy.toml").write_text(HEAD + OWNER)
     ingest(PEOPLE, folder / "policy.toml", folder / "run")
     signer = signer_of(ec.derive_private_key(7, ec.SECP256R1()))
-    return certify_bundle(folder / "run", signer, now=NOW, serial="gate").predicate
+    predicate = certify_bundle(folder / "run", signer, now=NOW, serial="gate").predicate
+    return Verified(Verdict(predicate["verdict"]), predicate, "the owner", None, with_evidence=False)
 
 
 def demand(**changes: object) -> str:
@@ -104,8 +106,8 @@ def _toml(value: object) -> str:
     return f'"{float(value)}"' if isinstance(value, Fraction) else str(value)
 
 
-def judged(predicate: Any, policy: str, now: datetime = NOW) -> GateResult:
-    return evaluate(predicate, Policy.parse(policy.encode()), now)
+def judged(verified: Verified, policy: str, now: datetime = NOW) -> GateResult:
+    return evaluate(verified, Policy.parse(policy.encode()), now)
 
 
 SEX = '[data.values]\nsex = ["m", "f"]\n'
@@ -145,42 +147,44 @@ CASES: dict[str, tuple[str, Verdict]] = {
     "a kind that nobody certifies yet": (demand(kind="stability", epsilon="1"), UNDECIDED),
     "one of two demands fails": (demand(id="a") + demand(id="b", epsilon="0.1"), FAIL),
     "one of two demands is unanswered": (demand(id="a") + demand(id="b", map="scores"), UNDECIDED),
+    "a box that the owner did not certify": ("[layer]\nlower = 0\nupper = 1\n" + demand(), UNDECIDED),
+    "nobody was left out": ("[gate]\nmax_excluded_share = 0\n" + demand(), PASS),
     "no registration": ("[gate]\nrequire_registration = true\n" + demand(), UNDECIDED),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_verdicts(predicate: Any, name: str) -> None:
+def test_verdicts(verified: Verified, name: str) -> None:
     policy, verdict = CASES[name]
-    result = judged(predicate, policy)
+    result = judged(verified, policy)
     assert result.verdict is verdict
     assert bool(result) is (verdict is PASS)
     guilty = [item for item in result.properties if item.verdict is verdict]
     assert all(item.reason for item in guilty) or verdict is PASS
 
 
-def test_an_undecided_population_demand_says_how_many_would_do(predicate: Any) -> None:
-    (item,) = judged(predicate, CASES["population, too small"][0]).properties
+def test_an_undecided_population_demand_says_how_many_would_do(verified: Verified) -> None:
+    (item,) = judged(verified, CASES["population, too small"][0]).properties
     assert "people would decide it" in item.reason
 
 
-def test_groups_are_told_apart(predicate: Any) -> None:
-    (item,) = judged(predicate, demand(sensitive_features="race", epsilon="0.001")).properties
+def test_groups_are_told_apart(verified: Verified) -> None:
+    (item,) = judged(verified, demand(sensitive_features="race", epsilon="0.001")).properties
     verdicts = {group.name: group.verdict for group in item.groups}
     assert item.verdict is FAIL
     assert verdicts == {"race = a": FAIL, "race = b": FAIL, "race = c": UNDECIDED}
 
 
-def test_a_policy_without_a_demand_is_an_error(predicate: Any) -> None:
+def test_a_policy_without_a_demand_is_an_error(verified: Verified) -> None:
     with pytest.raises(PolicyError, match="demands nothing"):
-        judged(predicate, SEX)
+        judged(verified, SEX)
 
 
-def test_too_old(predicate: Any) -> None:
+def test_too_old(verified: Verified) -> None:
     policy = "[gate]\nmax_age_days = 3\n" + demand()
-    assert judged(predicate, policy, NOW + timedelta(days=3)).verdict is PASS
+    assert judged(verified, policy, NOW + timedelta(days=3)).verdict is PASS
     with pytest.raises(UntrustedError, match="more than 3 days ago"):
-        judged(predicate, policy, NOW + timedelta(days=3, seconds=1))
+        judged(verified, policy, NOW + timedelta(days=3, seconds=1))
 
 
 def test_python_entry_points(tmp_path: Path) -> None:
@@ -200,3 +204,61 @@ def test_python_entry_points(tmp_path: Path) -> None:
     assert certifair.gate.judge(tmp_path / "c.json", tmp_path / "demands.toml", keys, now=NOW)
     with pytest.raises(AttributeError):
         certifair.nothing  # noqa: B018
+
+
+BOXED = (
+    HEAD
+    + "[layer]\nlower = 0\nupper = 1\n"
+    + OWNER.split("[[property]]", maxsplit=1)[0]
+    + demand(id="sex", epsilon="0.5", tau="0.5")
+)
+
+
+@pytest.fixture(scope="module")
+def boxed(tmp_path_factory: pytest.TempPathFactory) -> Verified:
+    """Served −0.25 … 1.25 under a box of [0, 1] and a tolerance of 1/2; a quarter of the rows left out."""
+    folder = tmp_path_factory.mktemp("boxed")
+    (folder / "policy.toml").write_text(BOXED.replace("[data]", '[data]\nsplit = "part"', 1))
+    people = PEOPLE.assign(served=[-0.25, 1.25] * 100, part=["test", "test", "test", "train"] * 50)
+    ingest(people, folder / "policy.toml", folder / "run")
+    signer = signer_of(ec.derive_private_key(7, ec.SECP256R1()))
+    predicate = certify_bundle(folder / "run", signer, now=NOW, serial="box").predicate
+    assert predicate["verdict"] == "PASS"
+    return Verified(Verdict.PASS, predicate, "the owner", None, with_evidence=False)
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict"),
+    [
+        (demand(epsilon="1.5"), FAIL),  # the owner's box, judged without the owner's tolerance
+        (demand(epsilon="1.5", tau="0.25"), PASS),
+        ("[layer]\nlower = -1\nupper = 2\n" + demand(epsilon="1.5"), PASS),
+        ("[layer]\nlower = 0.4\nupper = 0.6\n" + demand(epsilon="1.5"), FAIL),
+        ("[gate]\nmax_excluded_share = 0.25\n" + demand(epsilon="1.5", tau="0.25"), PASS),
+        ("[gate]\nmax_excluded_share = 0.24\n" + demand(epsilon="1.5", tau="0.25"), FAIL),
+    ],
+)
+def test_boxes_and_exclusions(boxed: Verified, policy: str, verdict: Verdict) -> None:
+    assert judged(boxed, policy).verdict is verdict
+
+
+@pytest.mark.parametrize(("registrar", "verdict"), [("somebody else", PASS), ("the owner", UNDECIDED)])
+def test_a_registration_by_the_owner_is_none(verified: Verified, registrar: str, verdict: Verdict) -> None:
+    policy = {**verified.predicate["policy"], "registeredAt": "2025-12-01T00:00:00Z"}
+    registered = dataclasses.replace(
+        verified, predicate={**verified.predicate, "policy": policy}, registrar_id=registrar
+    )
+    assert judged(registered, "[gate]\nrequire_registration = true\n" + demand()).verdict is verdict
+
+
+def test_a_projection_onto_another_set_is_no_answer(tmp_path: Path) -> None:
+    layer = '[layer]\nmetric = "demographic_parity"\nsensitive_features = "sex"\nlower = 0\nupper = 1\nepsilon = '
+    form = demand(id="near", form="projection", epsilon="0.1")
+    head = HEAD.split("[predictions]", maxsplit=1)
+    (tmp_path / "p.toml").write_text(f"{head[0]}[predictions]{head[1]}{layer}0.5\n{form}")
+    ingest(PEOPLE.assign(served=PEOPLE["score"]), tmp_path / "p.toml", tmp_path / "run")
+    signer = signer_of(ec.derive_private_key(7, ec.SECP256R1()))
+    predicate = certify_bundle(tmp_path / "run", signer, now=NOW, serial="near").predicate
+    found = Verified(Verdict.PASS, predicate, "the owner", None, with_evidence=False)
+    assert judged(found, f"{layer}0.5\n{form}").verdict is PASS
+    assert judged(found, f"{layer}0.01\n{form}").verdict is UNDECIDED

@@ -435,6 +435,17 @@ def test_methods_fit_their_map(method: str, mapped: str) -> None:
         assert "does not go with map" in refused(text)
 
 
+def test_a_property_compares_somebody_and_not_too_many() -> None:
+    def asked(values: int, **keys: Any) -> str:
+        return f"[data.values]\ng = {list(range(values))}\n" + demand(**keys)
+
+    assert "compares 0 pairs of groups" in refused(asked(1))
+    assert parse(asked(2)).properties
+    assert parse(asked(1, metric='"equalized_residuals"')).properties
+    assert parse(asked(316)).properties  # 49 770 pairs
+    assert "compares 50086 pairs of groups" in refused(asked(317))
+
+
 def test_ids_differ() -> None:
     assert "two properties have the id 'x'" in refused(demand() + demand())
 
