@@ -34,13 +34,14 @@ sys.path.insert(0, str(ROOT))
 from certifair.certificate.certify import certify_bundle  # noqa: E402
 from certifair.certificate.sign import signer_of  # noqa: E402
 from certifair.certificate.times import parse_time  # noqa: E402
-from certifair.certificate.verify import Expectations, verify_certificate  # noqa: E402
+from certifair.certificate.verify import Expectations, Verified, verify_certificate  # noqa: E402
 from certifair.errors import InputError, UntrustedError  # noqa: E402
 from certifair.evidence.bundle import PATHS, manifest_of  # noqa: E402
 from certifair.evidence.ingest import ingest  # noqa: E402
 from certifair.gate.evaluate import evaluate  # noqa: E402
 from certifair.spec.policy import Policy  # noqa: E402
 from certifair.spec.terms import terms_of  # noqa: E402
+from certifair.spec.verdict import Verdict  # noqa: E402
 from tests.golden.cases import CASES, ISSUED, NOW, PRIVATE, Case, pinned  # noqa: E402
 from tests.golden.forge import certificate, digest, seal  # noqa: E402
 from tests.golden.mutate import Mutator, harm, payload  # noqa: E402
@@ -131,7 +132,8 @@ class Attacker:
         if self.draw.random() < 0.3:
             return self.certified_anew(case, text)
         policy = Policy.parse(text.encode("utf-8", "surrogatepass"))
-        result = evaluate(predicate, policy, parse_time(NOW))
+        verified = Verified(Verdict(predicate["verdict"]), predicate, "owner", None, with_evidence=False)
+        result = evaluate(verified, policy, parse_time(NOW))
         outcome = "refused"
         for item, answer in zip(policy.properties, result.properties, strict=False):
             if not answer.verdict:

@@ -109,7 +109,8 @@ def load(contents: Contents, where: str) -> Evidence:
     materials = _materials(contents, manifest, where)
     policy = Policy.parse(contents["policy"], f"{where}/policy.toml")
     system = _json(contents["system"], f"{where}/system.json")
-    if system != system_of(policy, system.get("model"), system.get("preprocessing")):
+    # as bytes: in Python True equals 1
+    if contents["system"] != canonical(system_of(policy, system.get("model"), system.get("preprocessing"))):
         raise InputError("does not describe the system of policy.toml", where=f"{where}/system.json")
     values = policy.declared(f"{where}/policy.toml")
     data = _table(contents["data"], f"{where}/data.parquet")
@@ -153,7 +154,7 @@ def table_bytes(table: pa.Table) -> bytes:
     """Parquet, without the writer's clock or schema metadata: the same table gives the same bytes."""
     sink = pa.BufferOutputStream()
     repeated = [n for n in table.column_names if n == "batch_id" or n.startswith((FEATURE, GROUP))]
-    numbered = "row_id" in table.column_names and pa.types.is_integer(table.schema.field("row_id").type)
+    numbered = table.column_names.count("row_id") == 1 and pa.types.is_integer(table.schema.field("row_id").type)
     pq.write_table(
         table.replace_schema_metadata(None),
         sink,
@@ -210,6 +211,8 @@ def _table(content: bytes, where: str) -> pa.Table:
         table.validate(full=True)
     except BROKEN as error:
         raise InputError(f"cannot be read as Parquet ({first_line(error)})", where=where) from None
+    if len(set(table.column_names)) != table.num_columns:
+        raise InputError("has two columns of one name", where=where)
     for field in table.schema:
         if field.type not in _TYPES.get(field.name.split(".")[0], _OTHER):
             raise InputError(f"holds {field.type} in {field.name!r}", where=where)

@@ -163,7 +163,7 @@ FROZEN = "frozen = true\nheld_out = true\n"
 POPULATION = 'kind = "population"\nmetric = "demographic_parity"\n'
 BOX = "[layer]\nlower = 0\nupper = 1\n"
 LAYER = '[layer]\nmetric = "demographic_parity"\nsensitive_features = ["sex"]\nepsilon = 0.05\nlower = -1\nupper = 2\n'
-ODD = ("Zo\u00e9", "Zoe\u0301", "a - b", "a", "b | c", "\u202eb - c")  # names that look or read like one another
+ODD = ("Zo\u00e9", "Zoe\u0301", "a - b", "a", "b | c", "b - c")  # names that look or read like one another
 
 
 def _all() -> list[Case]:
@@ -174,7 +174,6 @@ def _all() -> list[Case]:
     outside = changed(people(20, 60), served=lambda row, k: 1.25 if k == 7 else row["score"])
     odd = changed(people(24, 120, gap=0), sex=lambda row, k: ODD[k % len(ODD)])
     odd_policy = head().replace('sex = ["f", "m"]', f"sex = {str(list(ODD)).replace(chr(39), chr(34))}")
-    odd_policy = odd_policy.replace("\\u202e", "\u202e")
     sampled = head(system=FROZEN)
     approved = changed(people(11, 300, gap=0.1), score=lambda row, k: 0.75 if k % 7 else 0.25)
     return [

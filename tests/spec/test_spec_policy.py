@@ -483,6 +483,7 @@ def test_a_policy_may_stand_in_pyproject() -> None:
     assert "is not a table" in refused("[tool]\ncertifair = 3")
     assert "unknown key 'project'" in refused("[project]\nname = 'x'")
     assert "unknown key 'tool'" in refused("[tool.other]\nname = 'x'")
+    assert "[tool.certifair] and [property] beside it" in refused("[tool.certifair]\n" + demand())
 
 
 def test_bytes_that_are_no_policy() -> None:
