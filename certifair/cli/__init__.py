@@ -57,11 +57,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _silence_output() -> None:
-    """Nobody can be told any more; the interpreter must not try again at its end."""
+    """If nobody can be told any more, the interpreter must not try again at its end."""
     try:
+        sys.stdout.flush()
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
 
 
 class _Parser(argparse.ArgumentParser):

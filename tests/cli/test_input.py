@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -230,3 +231,65 @@ def test_the_console_script_passes_the_exit_code_on(demo: Path, call: str) -> No
     for key, code in (("key.pub.pem", 0), ("key.pem", 2)):
         verify = [*command, "verify", demo / "lending.certificate.json", "--public-key", demo / key]
         assert subprocess.run(verify, capture_output=True, check=False).returncode == code
+
+
+def test_what_the_system_refuses_is_an_input_error(certifair: Run, tmp_path: Path) -> None:
+    run, key, out = good(certifair, tmp_path), tmp_path / "key.pem", tmp_path / "c.json"
+    assert certifair("certify", run, "--key", key, "--out", out).code == 0
+    public, long = tmp_path / "key.pub.pem", "n" * 300
+    ingest = ("ingest", tmp_path / "data.csv", "--policy", tmp_path / "policy.toml", "--out")
+    wrong: list[tuple[object, ...]] = [
+        ("verify", tmp_path, "--public-key", public),  # a folder
+        ("verify", out, "--public-key", tmp_path),
+        ("verify", long, "--public-key", public),
+        ("verify", out, "--public-key", public, "--revoked", tmp_path),
+        ("verify", out, "--public-key", public, "--subject", long),
+        ("gate", out, "--policy", tmp_path, "--public-key", public),
+        ("ingest", tmp_path, "--policy", tmp_path / "policy.toml", "--out", tmp_path / "x"),
+        (*ingest, long),
+        (*ingest, ""),
+        (*ingest, tmp_path / "data.csv"),
+        ("keygen", "--out", long),
+        ("keygen", "--out", ""),
+        ("init", "--out", long),
+        ("demo", "--out", long),
+        ("certify", run, "--key", key, "--out", "."),
+        ("certify", run, "--key", key, "--out", key),  # would destroy the key
+        ("register", "--policy", tmp_path / "policy.toml", "--key", key, "--out", tmp_path / "policy.toml"),
+        ("revoke", "s", "--reason", "caf\udce9", "--key", key, "--out", tmp_path / "r.json"),
+        ("certify", run, "--key", key, "--out", out, "--now", "9999-12-31T23:59:59Z"),
+    ]
+    kept = key.read_bytes()
+    for arguments in wrong:
+        done = certifair(*arguments)
+        told = [line for line in done.err.splitlines() if not line.startswith("checking ")]
+        assert (done.code, len(told)) == (2, 1), (arguments, done.err)
+    assert certifair("verify", out, "--public-key", public, "--evidence", long).code == 4
+    assert certifair("verify", out, "--public-key", public, "--now", "9999-12-31T23:59:59Z").code == 4
+    assert key.read_bytes() == kept
+
+
+def test_usage_errors_are_one_line(certifair: Run) -> None:
+    for arguments in (("verify",), ("no-such-verb",), ("certify", "--no-such-option")):
+        done = certifair(*arguments)
+        assert (done.code, done.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "a\u202eb", "a\u200bb"])
+def test_names_that_act_are_refused(certifair: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / "data.csv").write_text(CSV)
+    escaped = json.dumps(name)  # TOML's basic strings escape like JSON
+    (tmp_path / "policy.toml").write_text(f"{POLICY}[system]\nname = {escaped}\n")
+    done = certifair("ingest", tmp_path / "data.csv", "--policy", tmp_path / "policy.toml", "--out", tmp_path / "run")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+
+
+def test_output_that_cannot_be_written(demo: Path) -> None:
+    script = str(Path(sys.executable).parent / "certifair")
+    verify = [script, "verify", str(demo / "lending.certificate.json"), "--public-key", str(demo / "key.pub.pem")]
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    assert subprocess.run(verify, env=ascii_only, capture_output=True, check=False).returncode == 0
+    with Path("/dev/full").open("w") as full:
+        assert subprocess.run(verify, stdout=full, stderr=subprocess.PIPE, check=False).returncode == 2
+    closed = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *verify], capture_output=True, check=False)
+    assert closed.returncode == 0

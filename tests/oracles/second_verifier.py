@@ -36,7 +36,6 @@ REGISTRATION_TYPE = "urn:certifair:policy-registration:v0"
 MAX_BYTES, MAX_DEPTH, MAX_INTEGER = 16 * 2**20, 64, 2**53 - 1
 EXACT_N = 3000  # up to this n the tests of 9.5 are exact in integers, beyond it they are rigorous enclosures
 MAX_TERMS = 200_000  # most terms of a binomial tail that are added up for larger n
-MAX_BITS = 40_000  # of the common denominator of the sums in one partition; each of them has at most 8000
 WORK = 60_000_000  # work allowed for one certificate, in steps of about a microsecond
 
 Pair = tuple[Fraction, Fraction]
@@ -90,10 +89,8 @@ class Envelope:
 
 
 def _integer(text: str) -> int:
-    need(len(text) <= 17, "integer out of range")
-    number = int(text)
-    need(abs(number) <= MAX_INTEGER, "integer out of range")
-    return number
+    need(len(text) <= 17 and abs(int(text)) <= MAX_INTEGER and text != "-0", "integer out of range")
+    return int(text)
 
 
 def _no_number(text: str) -> Any:
@@ -158,8 +155,15 @@ def unbase64(text: Any) -> bytes:
 def open_bundle(bundle: Any) -> Envelope:
     """Section 1 after parsing."""
     need(isinstance(bundle, dict), "not an object")
+    need(set(bundle) == {"mediaType", "dsseEnvelope", "verificationMaterial"}, "members of the bundle")
     need(bundle["mediaType"] == "application/vnd.dev.sigstore.bundle.v0.3+json", "mediaType")
-    hint, envelope = bundle["verificationMaterial"]["publicKey"]["hint"], bundle["dsseEnvelope"]
+    material, envelope = bundle["verificationMaterial"], bundle["dsseEnvelope"]
+    need(isinstance(material, dict), "verificationMaterial")
+    kinds = {"publicKey": dict, "tlogEntries": list, "timestampVerificationData": dict}
+    need("publicKey" in material and set(material) <= set(kinds), "members of verificationMaterial")
+    need(all(isinstance(value, kinds[key]) for key, value in material.items()), "types in verificationMaterial")
+    need(set(material["publicKey"]) == {"hint"}, "members of publicKey")
+    hint = material["publicKey"]["hint"]
     need(isinstance(hint, str), "hint must be a string")
     need(isinstance(envelope, dict) and set(envelope) == {"payload", "payloadType", "signatures"}, "dsseEnvelope")
     need(envelope["payloadType"] == "application/vnd.in-toto+json", "payloadType")
@@ -317,19 +321,25 @@ def parse_time(text: Any) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ")
 
 
+def issue_time(predicate: Any, now: str) -> datetime:
+    """Sections 6 and 7: issuedAt, at most a minute after now."""
+    issued = parse_time(predicate["issuedAt"])
+    need(issued - parse_time(now) <= timedelta(seconds=60), "issued in the future")
+    return issued
+
+
 def check_time(predicate: Any, now: str) -> None:
     """Section 6."""
-    clock, issued, until = parse_time(now), parse_time(predicate["issuedAt"]), parse_time(predicate["validUntil"])
-    need(issued - clock <= timedelta(seconds=60), "issued in the future")
-    need(clock < until, "expired")
+    issued, until = issue_time(predicate, now), parse_time(predicate["validUntil"])
+    need(parse_time(now) < until, "expired")
     need(issued < until, "validUntil is not after issuedAt")
 
 
-def check_revocations(data: bytes, pems: Sequence[bytes], serial: str) -> None:
+def check_revocations(data: bytes, pems: Sequence[bytes], serial: str, now: str) -> None:
     """Section 7."""
     name, subject, predicate = open_signed(strict_json(data), pems, REVOCATIONS_TYPE)
     need(isinstance(predicate, dict) and set(predicate) == {"issuedAt", "revoked"}, "members of the list")
-    parse_time(predicate["issuedAt"])
+    issue_time(predicate, now)
     revoked = predicate["revoked"]
     need(isinstance(revoked, list), "revoked must be a list")
     need(name == "revocations" and subject == digest(canonical(revoked)), "subject of the list")
@@ -425,7 +435,6 @@ def check_table(table: Any, total: int, values: dict[str, list[str]]) -> tuple[F
         need(cell["n"] > 0 or cell["sum"] == "0", "sum of nobody")
         need(cell["share"] == down(Fraction(cell["n"], total)), "share")
         amount += rational(cell["sum"])
-        need(amount.denominator.bit_length() < MAX_BITS, "sums too costly to add")
     return amount, sum(cell["positives"] for cell in cells)
 
 
@@ -472,17 +481,18 @@ def check_consistency(predicate: Any, subject: str) -> None:
     check_groups(predicate, total)
     check_whole(predicate)
     tables = {tuple(table["features"]): table["cells"] for table in predicate["groups"]}
-    threshold = predicate["system"]["threshold"]
+    system = predicate["system"]
     for claim in predicate["claims"]:
         check_shape(claim, budget)
         need(claim["statement"] == statement_text(claim), "statement")
         groups = [tables[tuple(partition["features"])] for partition in claim["partitions"]]
         if claim["form"] == "projection":
-            check_projection(claim, total)
+            check_projection(claim, total, system)
         elif claim["kind"] == "feasibility":
-            check_feasibility(claim, total, groups, threshold, budget)
+            check_feasibility(claim, total, groups, system, budget)
         else:
             check_population(claim, predicate, groups, budget)
+    check_agreement(predicate["claims"])
     need(predicate["regulatoryViews"] == regulatory_views(predicate["groups"], total), "regulatoryViews")
 
 
@@ -625,29 +635,32 @@ def check_batch_row(claim: Any, row: Any, k: int, chosen: Sequence[int], batches
     return worst
 
 
-def check_people(claim: Any, groups: Sequence[Any], cells: Sequence[Any], whole: bool, threshold: str | None) -> None:
-    """Sections 9.3 and 9.5: the cells against `groups`; `whole`: they hold everybody, if there is no condition."""
+def check_people(claim: Any, groups: Sequence[Any], cells: Sequence[Any], whole: bool, system: Any) -> None:
+    """Sections 9.3 and 9.5: the cells against `groups`; `whole`: they hold everybody of their conditions."""
     people: dict[tuple[int, tuple[str, ...]], list[Any]] = {}
     for cell in cells:
         people.setdefault((cell["partition"], tuple(cell["group"])), []).append(cell)
-    same = whole and claim["conditionOn"] is None
+    same = whole and claim["metric"] != "equal_opportunity"
     for index, table in enumerate(groups):
         for group in table:
             found = people.get((index, tuple(group["value"])), [])
             n = sum(cell["n"] for cell in found)
             need(n == group["n"] if same else n <= group["n"], "other people in the cells than in groups")
             if same and claim["map"] == "served":
-                need(found[0]["sum"] == group["sum"], "another sum than in groups")
-                agree = claim["decisionThreshold"] != threshold or found[0]["positives"] == group["positives"]
+                amount = sum((rational(cell["sum"]) for cell in found), Fraction(0))
+                need(amount == rational(group["sum"]), "another sum than in groups")
+                positives = sum(cell["positives"] for cell in found)
+                agree = claim["decisionThreshold"] != system["threshold"] or positives == group["positives"]
                 need(agree, "other positives than in groups")
 
 
-def check_bounds(claim: Any, total: int, cells: Sequence[Any]) -> bool:
+def check_bounds(claim: Any, total: int, cells: Sequence[Any], box: Any) -> bool:
     """Section 9.3: witness.bounds; True if violated."""
     bounds, tau = claim["witness"]["bounds"], decimal(claim["tau"])
+    need((bounds is None) == (claim["map"] != "served" or box is None), "bounds or null")
     if bounds is None:
         return False
-    need(claim["map"] == "served", "bounds without served predictions")
+    need((bounds["lower"], bounds["upper"]) == (box["lower"], box["upper"]), "bounds are not the box")
     lower, upper = decimal(bounds["lower"]), decimal(bounds["upper"])
     low, high = rational(bounds["minimum"]), rational(bounds["maximum"])
     need(lower < upper and low <= high and bounds["below"] + bounds["above"] <= total, "bounds")
@@ -668,7 +681,7 @@ def check_decision_gap(claim: Any, counted: bool, batches: Sequence[Batch]) -> N
         need(gap == up(max(listed)) if total == 1 else decimal(gap) >= max(listed), "decisionGap")
 
 
-def check_feasibility(claim: Any, total: int, groups: Sequence[Any], threshold: str, budget: Budget) -> None:
+def check_feasibility(claim: Any, total: int, groups: Sequence[Any], system: Any, budget: Budget) -> None:
     """Section 9.3."""
     witness, ratio = claim["witness"], claim["form"] == "ratio"
     listed, count = witness["batches"]["listed"], witness["batches"]["total"]
@@ -683,11 +696,11 @@ def check_feasibility(claim: Any, total: int, groups: Sequence[Any], threshold: 
         need(set(batches) <= {row["worstBatch"] for row in witness["rows"]}, "a listed batch is no row's worst")
     need(count <= total, "more batches than people")
     cells = [cell for batch in listed for cell in batch["cells"]]
-    check_people(claim, groups, cells, count == 1, threshold)
+    check_people(claim, groups, cells, count == 1, system)
     worst = []
     for k, (row, chosen) in enumerate(zip(witness["rows"], rows, strict=True)):
         worst.append(check_batch_row(claim, row, k, chosen, batches))
-    failed = check_bounds(claim, total, cells) or any(row["failed"] for row in witness["rows"])
+    failed = check_bounds(claim, total, cells, system["box"]) or any(row["failed"] for row in witness["rows"])
     open_rows = any(row["undecided"] or not row["counted"] for row in witness["rows"])
     need(claim["verdict"] == ("FAIL" if failed else "UNDECIDED" if open_rows else "PASS"), "verdict of a claim")
     known = [value for value in worst if value is not None]
@@ -700,9 +713,14 @@ def check_feasibility(claim: Any, total: int, groups: Sequence[Any], threshold: 
 
 
 # ------------------------------------------------------------------------------------------------- 9.4: projection
-def check_projection(claim: Any, total: int) -> None:
+def check_projection(claim: Any, total: int, system: Any) -> None:
     """Section 9.4."""
     witness, worst = claim["witness"], claim["witness"]["worst"]
+    layer, box = system["layer"], system["box"]
+    need(layer is not None and box is not None, "projection without layer or box")
+    need(witness["layer"] == {"epsilon": layer["epsilon"], **box}, "layer of a projection")
+    need(claim["conditionOn"] == layer["condition"], "condition of the layer")
+    need(all(claim[name] == layer[name] for name in ("metric", "sensitiveFeatures", "intersectional")), "layer")
     need(witness["counted"] + witness["undecided"] == witness["batches"], "counts of a projection")
     need((worst is None) == (witness["counted"] == 0), "worst batch of a projection")
     lower, upper, epsilon = (decimal(witness["layer"][name]) for name in ("lower", "upper", "epsilon"))
@@ -870,7 +888,7 @@ def population_cells(claim: Any, predicate: Any, budget: Budget) -> tuple[list[P
         if given and decisions:
             budget.spend(4 * (n * n // 1000 + 100 if n <= EXACT_N else _terms(n)))
         inner.append(check_pair(claim, cell, "interval", alpha / (2 * len(cells))))
-        outer.append(check_pair(claim, cell, "oneSided", alpha / 2))
+        outer.append(check_pair(claim, cell, "oneSided", alpha / (4 if claim["method"] == "beta_mixture" else 2)))
     return inner, outer
 
 
@@ -896,7 +914,7 @@ def check_population(claim: Any, predicate: Any, groups: Sequence[Any], budget: 
     digits = max(len(cell["sum"]) for cell in witness["cells"])
     budget.spend(len(rows) * (20 + digits // 10))
     pairs, one_sided = population_cells(claim, predicate, budget)
-    check_people(claim, groups, witness["cells"], True, None)
+    check_people(claim, groups, witness["cells"], True, predicate["system"])
     inner = [row_ends(form, [pairs[k] for k in chosen]) for chosen in rows]
     outer = [row_ends(form, [one_sided[k] for k in chosen]) for chosen in rows]
     ratio = form == "ratio"
@@ -928,9 +946,25 @@ def check_population(claim: Any, predicate: Any, groups: Sequence[Any], budget: 
     need(claim["decisionGap"] is None, "decisionGap of a population claim")
 
 
-# -------------------------------------------------------------------------------------------------- 9.6, 9.7: derived
+# ------------------------------------------------------------------------------------------------- 9.6 to 9.8: derived
+def check_agreement(claims: Sequence[Any]) -> None:
+    """Section 9.6."""
+    known: dict[Any, tuple[int, str]] = {}
+    for claim in claims:
+        witness, population = claim["witness"], claim["kind"] == "population"
+        if claim["form"] == "projection" or not (population or witness["batches"]["total"] == 1):
+            continue
+        cut = claim["decisionThreshold"] if claim["map"] == "decisions" else None
+        alone = population and claim["metric"] == "equalized_residuals"
+        for cell in witness["cells"] if population else witness["batches"]["listed"][0]["cells"]:
+            features = tuple(claim["partitions"][cell["partition"]]["features"])
+            key = (alone, claim["map"], cut, claim["conditionOn"], features, tuple(cell["group"]), cell["condition"])
+            found = (cell["n"], cell["sum"])
+            need(known.setdefault(key, found) == found, "claims do not agree on a cell")
+
+
 def regulatory_view(table: Any, total: int, four_fifths: bool) -> dict[str, Any]:
-    """Section 9.6, one view."""
+    """Section 9.7, one view."""
     rates = [Fraction(cell["positives"], cell["n"]) if cell["n"] else None for cell in table["cells"]]
     small = [not four_fifths and 50 * cell["n"] < total for cell in table["cells"]]
     largest = max((rate for rate, out in zip(rates, small, strict=True) if rate is not None and not out), default=0)
@@ -955,12 +989,16 @@ def regulatory_view(table: Any, total: int, four_fifths: bool) -> dict[str, Any]
 
 
 def regulatory_views(tables: Sequence[Any], total: int) -> list[dict[str, Any]]:
-    """Section 9.6."""
+    """Section 9.7."""
     return [regulatory_view(table, total, four_fifths) for table in tables for four_fifths in (True, False)]
 
 
+def quoted(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False)
+
+
 def statement_text(claim: Any) -> str:
-    """Section 9.7."""
+    """Section 9.8."""
     decision = f"decision (score > {claim['decisionThreshold']})"
     mean = {"served": "prediction", "scores": "score", "decisions": decision}[claim["map"]]
     if claim["form"] == "projection":
@@ -975,8 +1013,8 @@ def statement_text(claim: Any) -> str:
         quantity = f"the largest difference between two groups' mean {mean}"
     else:
         quantity = f"the smallest ratio between two groups' mean {mean}"
-    groups = " and ".join(" × ".join(partition["features"]) for partition in claim["partitions"])
-    within = "" if claim["conditionOn"] is None else f", within each {claim['conditionOn']}"
+    groups = " and ".join(" × ".join(map(quoted, partition["features"])) for partition in claim["partitions"])
+    within = "" if claim["conditionOn"] is None else f", within each {quoted(claim['conditionOn'])}"
     batch = claim["scope"] == "batch"
     scope = "in every batch" if batch else f"in the population with confidence {claim['confidence']}"
     comparison = f"{'at most' if claim['comparator'] == '<=' else 'at least'} {claim['threshold']}"
@@ -1010,7 +1048,7 @@ def verify(
         check_time(predicate, now)
     with at("revoked"):
         if revocations is not None:
-            check_revocations(revocations, public_keys, predicate["serial"])
+            check_revocations(revocations, public_keys, predicate["serial"], now)
     with at("subject"):
         check_subject(name, found, predicate["system"], subject, model_sha256)
     with at("inconsistent"):
