@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -106,17 +107,20 @@ def _exists(path: Path) -> bool:
 def load(contents: Contents, where: str) -> Evidence:
     """Parse and cross-check a bundle's contents. Raises InputError naming the file and what is wrong in it."""
     manifest = _json(contents["manifest"], f"{where}/manifest.json")
-    materials = _materials(contents, manifest, where)
+    with ThreadPoolExecutor() as pool:  # digests and decoding release the interpreter
+        tables = [pool.submit(_table, contents[role], f"{where}/{PATHS[role]}") for role in ("data", "predictions")]
+        materials = _materials(contents, manifest, where)
+        data, predictions = (table.result() for table in tables)
     policy = Policy.parse(contents["policy"], f"{where}/policy.toml")
     system = _json(contents["system"], f"{where}/system.json")
     # as bytes: in Python True equals 1
     if contents["system"] != canonical(system_of(policy, system.get("model"), system.get("preprocessing"))):
         raise InputError("does not describe the system of policy.toml", where=f"{where}/system.json")
     values = policy.declared(f"{where}/policy.toml")
-    data = _table(contents["data"], f"{where}/data.parquet")
-    predictions = _table(contents["predictions"], f"{where}/predictions.parquet")
     _check_ids(data, predictions, where)
     names, batch = _batches(predictions, f"{where}/predictions.parquet")
+    with ThreadPoolExecutor() as pool:
+        codes = pool.map(lambda name: _codes(data, predictions, name, values[name], where), values)
     return Evidence(
         policy=policy,
         system=system,
@@ -125,7 +129,7 @@ def load(contents: Contents, where: str) -> Evidence:
         values=values,
         batch_names=names,
         batch=batch,
-        codes={name: _codes(data, predictions, name, values[name], where) for name in values},
+        codes=dict(zip(values, codes, strict=True)),
         labels=_labels(data, policy, f"{where}/data.parquet"),
         scores=_optional_numbers(predictions, "score", f"{where}/predictions.parquet"),
         predictions=numbers(_column(predictions, "prediction", where), "prediction", f"{where}/predictions.parquet"),
@@ -207,12 +211,15 @@ def _table(content: bytes, where: str) -> pa.Table:
             raise InputError(f"has more than {MAX_ROWS} rows", where=where)
         if b"ARROW:schema" in (file.metadata.metadata or {}):
             raise InputError("carries an Arrow schema, which bundles do not", where=where)
+        names = file.schema_arrow.names
+        if len(set(names)) != len(names):
+            raise InputError("has two columns of one name", where=where)
         table = file.read()
-        table.validate(full=True)
+        for name in ("row_id", "batch_id", "row"):  # the only texts that are read as texts
+            if name in table.column_names:
+                table[name].validate(full=True)
     except BROKEN as error:
         raise InputError(f"cannot be read as Parquet ({first_line(error)})", where=where) from None
-    if len(set(table.column_names)) != table.num_columns:
-        raise InputError("has two columns of one name", where=where)
     for field in table.schema:
         if field.type not in _TYPES.get(field.name.split(".")[0], _OTHER):
             raise InputError(f"holds {field.type} in {field.name!r}", where=where)
@@ -270,13 +277,18 @@ def _codes(
     column = _column(data, FEATURE + name, f"{where}/data.parquet")
     found = pc.index_in(column, pa.array(declared, pa.string()))
     if (row := first_row(pc.is_null(found))) is not None:
-        what = f"{name!r} has the undeclared value {column[row - 1].as_py()!r} in row {row}"
+        what = f"{name!r} has the undeclared value {_shown(column[row - 1])} in row {row}"
         raise InputError(what, where=f"{where}/data.parquet")
     codes: NDArray[np.int64] = found.to_numpy().astype(np.int64)
     stated = _column(predictions, GROUP + name, f"{where}/predictions.parquet")
     if stated.null_count or not pa.types.is_integer(stated.type) or not np.array_equal(stated.to_numpy(), codes):
         raise InputError(f"{GROUP}{name} differs from the data", where=f"{where}/predictions.parquet")
     return codes
+
+
+def _shown(value: pa.Scalar) -> str:
+    """A text of a stranger's file, which need not be one."""
+    return repr(value.as_buffer().to_pybytes()[:80].decode("utf-8", "backslashreplace") if value.is_valid else None)
 
 
 def _optional_numbers(table: pa.Table, name: str, where: str) -> NDArray[np.float64] | None:

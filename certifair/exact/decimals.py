@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from fractions import Fraction
+from functools import lru_cache
 from math import isqrt
 from typing import Final
 
@@ -23,6 +24,7 @@ PLACES: Final = 12
 _MAX_PLACES: Final = 4000
 
 
+@lru_cache(maxsize=1 << 14)
 def parse_decimal(text: str) -> Fraction:
     """The exact value of a plain decimal such as `-12.50`: ASCII digits, no exponent, no `+`, no spaces.
 
@@ -99,6 +101,7 @@ def parse_rational(text: str) -> Fraction:
     return value
 
 
+@lru_cache(maxsize=1 << 14)
 def parse_dyadic(text: str) -> Fraction:
     """A canonical rational that sums of float64 can be: its denominator is a power of two, at most 2^1074.
 
