@@ -719,7 +719,8 @@ def check_projection(claim: Any, total: int, system: Any) -> None:
     layer, box = system["layer"], system["box"]
     need(layer is not None and box is not None, "projection without layer or box")
     need(witness["layer"] == {"epsilon": layer["epsilon"], **box}, "layer of a projection")
-    need(claim["conditionOn"] == layer["condition"], "condition of the layer")
+    column = claim["conditionOn"] if claim["metric"] == "conditional_parity" else None  # the label's needs no name
+    need(column == layer["condition"], "condition of the layer")
     need(all(claim[name] == layer[name] for name in ("metric", "sensitiveFeatures", "intersectional")), "layer")
     need(witness["counted"] + witness["undecided"] == witness["batches"], "counts of a projection")
     need((worst is None) == (witness["counted"] == 0), "worst batch of a projection")
