@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+import certifair
 from certifair.cli import VERBS
 from certifair.spec.policy import Policy
 
@@ -44,3 +47,17 @@ def test_the_readme_shows_the_help_that_the_program_prints() -> None:
     printed = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
     assert shown[1] == printed
     assert all(f"`{verb}" in (ROOT / "README.md").read_text() for verb in VERBS)
+
+
+def test_the_stored_certificate_of_the_example_verifies_and_the_registrar_is_somebody_else() -> None:
+    folder = ROOT / "certificates" / "examples"
+    found = certifair.verify(
+        folder / "own_predictions.certificate.json",
+        folder / "own_predictions.pub.pem",
+        registrar_keys=folder / "registrar.pub.pem",
+        now=datetime(2026, 12, 1, tzinfo=UTC),
+    )
+    assert found
+    assert found.registrar_id not in (None, found.key_id)
+    policy = hashlib.sha256((OWN / "certifair.toml").read_bytes()).hexdigest()
+    assert found.predicate["policy"]["sha256"] == policy
