@@ -206,7 +206,9 @@ def _planned(terms: Terms, entry: Json, key: str, tail: Fraction, scale: float) 
         return propose_beta_mixture(round(n), round(n * mean), float(tail))
     low, high = (float(end) for end in mean_range(terms))
     level = float(log_upper(1 / tail))
-    radius = (high - low) * _bernstein_radius(n, _implied_variance(terms, entry, key, level), level)
+    variance = _implied_variance(terms, entry, key, level)
+    # the centre is a weighted mean, which strays from the mean with the order of the rows: allow half a standard error
+    radius = (high - low) * (_bernstein_radius(n, variance, level) + math.sqrt(variance / n) / 2)
     return max(low, mean - radius), min(high, mean + radius)
 
 

@@ -571,9 +571,11 @@ def test_advice_for_empirical_bernstein(shape: str, form: str) -> None:
         order = np.concatenate([rng.permutation(n) for _ in range(math.ceil(people / n))])[: int(people)]
         return str(claim_of(sample.permuted([int(k) for k in order]), question, "empirical_bernstein")["verdict"])
 
-    assert verdict(needed * 1.5) != "UNDECIDED"
-    if needed / 1.5 > n:
-        assert verdict(needed / 1.5) == "UNDECIDED"
+    # the centre of a few rare events strays far with their order, and a ratio of two of them further
+    factor = 2 if shape == "rare" else 1.5
+    assert verdict(needed * factor) != "UNDECIDED"
+    if needed / factor > n:
+        assert verdict(needed / factor) == "UNDECIDED"
 
 
 def test_no_advice_where_none_helps() -> None:
