@@ -218,7 +218,9 @@ def _implied_variance(terms: Terms, entry: Json, key: str, level: float) -> floa
         return 0.25
     low, high = (float(parse_decimal(end)) for end in entry[key])
     least, most = (float(end) for end in mean_range(terms))
-    observed = (high - low) / 2 / (most - least)
+    mean = float(parse_dyadic(entry["sum"])) / entry["n"]
+    clipped = low == least or high == most  # then one side is shorter than it would be
+    observed = (max(high - mean, mean - low) if clipped else (high - low) / 2) / (most - least)
     small, large = 0.0, 0.25
     for _ in range(30):
         middle = (small + large) / 2
