@@ -219,8 +219,9 @@ def _implied_variance(terms: Terms, entry: Json, key: str, level: float) -> floa
     low, high = (float(parse_decimal(end)) for end in entry[key])
     least, most = (float(end) for end in mean_range(terms))
     mean = float(parse_dyadic(entry["sum"])) / entry["n"]
-    clipped = low == least or high == most  # then one side is shorter than it would be
-    observed = (max(high - mean, mean - low) if clipped else (high - low) / 2) / (most - least)
+    # a side that ends at the range's end is shorter than it would be
+    sides = [abs(end - mean) for end in (low, high) if least < end < most] or [(most - least) / 2]
+    observed = sum(sides) / len(sides) / (most - least)
     small, large = 0.0, 0.25
     for _ in range(30):
         middle = (small + large) / 2

@@ -59,7 +59,9 @@ def _toml(content: bytes, where: str) -> dict[str, object]:
         loaded = tomllib.loads(content.decode("utf-8"), parse_float=Decimal)
     except UnicodeDecodeError as error:
         raise PolicyError(f"is not UTF-8 (byte {error.start})", where=where) from None
-    except (ValueError, ArithmeticError, RecursionError) as error:
+    except ArithmeticError:
+        raise PolicyError("holds a number that no decimal can be", where=where) from None
+    except (ValueError, RecursionError) as error:
         raise PolicyError(f"is not TOML: {error}", where=where) from None
     tool = loaded.get("tool")
     if not isinstance(tool, dict) or "certifair" not in tool:
@@ -152,7 +154,7 @@ def _gate(table: Table) -> GateSpec:
     spec = GateSpec(
         max_age_days=table.take("max_age_days", read.count, None),
         require_registration=table.take("require_registration", read.flag, default=False),
-        max_excluded_share=table.take("max_excluded_share", read.optional_decimal, None),
+        max_excluded_share=table.take("max_excluded_share", read.share, None),
     )
     table.finish()
     return spec

@@ -174,6 +174,14 @@ def non_negative(value: Any) -> Fraction:
     return number
 
 
+def share(value: Any) -> Fraction | None:
+    """As `decimal`, from 0 to 1, for keys whose default is None."""
+    number = decimal(value)
+    if not 0 <= number <= 1:
+        raise ValueError("a decimal number from 0 to 1")
+    return number
+
+
 def open_unit(value: Any) -> Fraction:
     """As `decimal`, for a confidence."""
     number = decimal(value)
