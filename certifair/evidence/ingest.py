@@ -12,17 +12,9 @@ import pyarrow.compute as pc
 
 from certifair.errors import InputError, PolicyError
 from certifair.evidence import files
-from certifair.evidence.bundle import (
-    FEATURE,
-    GROUP,
-    PATHS,
-    Contents,
-    first_duplicate,
-    load,
-    manifest_of,
-    table_bytes,
-)
+from certifair.evidence.bundle import PATHS, Contents, load, manifest_of
 from certifair.evidence.canonical import canonical, sha256
+from certifair.evidence.columns import FEATURE, GROUP, first_duplicate, table_bytes
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers, read_table, texts
 from certifair.spec import Json, metrics

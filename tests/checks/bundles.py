@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from certifair.certificate.predicate import context_of
 from certifair.checks.base import Context
-from certifair.evidence.bundle import Contents, Evidence, load, manifest_of, table_bytes
+from certifair.evidence.bundle import Contents, Evidence, load, manifest_of
 from certifair.evidence.canonical import canonical
+from certifair.evidence.columns import table_bytes
 from certifair.evidence.system import system_of
 from certifair.spec.policy import Policy
 from certifair.spec.terms import Terms, terms_of

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certifair.errors import InputError
-from certifair.evidence.bundle import PATHS, Contents, load, manifest_of, read_contents, table_bytes
+from certifair.evidence.bundle import PATHS, Contents, load, manifest_of, read_contents
 from certifair.evidence.canonical import canonical, sha256, strict_json
+from certifair.evidence.columns import table_bytes
 from certifair.evidence.groups import group_table
 from certifair.exact.decimals import largest_float_at_most
 from certifair.spec.groups import partitions_of
