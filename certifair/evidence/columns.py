@@ -37,7 +37,7 @@ def table_bytes(table: pa.Table) -> bytes:
     pq.write_table(
         table.replace_schema_metadata(None),
         sink,
-        compression="lz4",
+        compression="zstd",  # bundles are kept and sent: a tenth to a third smaller than with lz4
         store_schema=False,
         use_dictionary=repeated,
         column_encoding={"row_id": "DELTA_BINARY_PACKED"} if numbered else None,
@@ -123,7 +123,8 @@ def codes_of(
     """The group codes, derived again from the values in the data; the codes beside the predictions must be the same."""
     column = column_of(data, FEATURE + name, f"{where}/data.parquet")
     found = pc.index_in(column, pa.array(declared, pa.string()))
-    if (row := first_row(pc.is_null(found))) is not None:
+    if found.null_count:
+        row = first_row(pc.is_null(found)) or 0
         what = f"{name!r} has the undeclared value {_shown(column[row - 1])} in row {row}"
         raise InputError(what, where=f"{where}/data.parquet")
     codes: NDArray[np.int64] = found.to_numpy().astype(np.int64)

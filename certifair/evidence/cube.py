@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.exact.decimals import largest_float_at_most
-from certifair.exact.sums import ExactSums, exact_counts, exact_sums
+from certifair.exact.sums import ExactSums, exact_sums
 from certifair.spec.policy import Values
 
 Array = NDArray[np.float64]
@@ -47,6 +47,8 @@ class Cube:
     def __init__(self, rows: Coded, sources: Mapping[str, Array]) -> None:
         self.values = rows.values
         self._sources = sources
+        same = "scores" in sources and np.array_equal(sources["scores"], sources["served"])
+        self._alias = {"scores": "served"} if same else {}  # scores that were served as they are, tallied once
         axes = [(codes, len(rows.values[name])) for name, codes in rows.codes.items()]
         binary = rows.labels is not None and bool(((rows.labels == 0) | (rows.labels == 1)).all())
         if binary and rows.labels is not None:
@@ -65,14 +67,15 @@ class Cube:
 
     def positives(self, source: str, threshold: Fraction) -> NDArray[np.int64]:
         """How many of each cell lie above the threshold as it was written, shape (cells,)."""
-        key = (source, threshold)
+        key = (self._alias.get(source, source), threshold)
         if key not in self._positives:
             above = self._sources[source] > largest_float_at_most(threshold)
-            self._positives[key] = exact_counts(above, self._joint, self.size)
+            self._positives[key] = np.bincount(self._joint + self.size * above, minlength=2 * self.size)[self.size :]
         return self._positives[key]
 
     def sums(self, source: str) -> ExactSums:
         """The exact sum of a source over each cell."""
+        source = self._alias.get(source, source)
         if source not in self._sums:
             self._sums[source] = exact_sums(self._sources[source], self._joint, self.size)
         return self._sums[source]
