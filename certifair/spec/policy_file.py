@@ -178,7 +178,9 @@ def _threshold(table: Table, *, has_ratio: bool) -> tuple[str, Fraction]:
     form = table.take("form", read.one_of("difference", "ratio", "projection"), "")
     epsilon = table.take("epsilon", read.non_negative, None)
     ratio = table.take("ratio", read.non_negative, None)
-    if (epsilon is None) == (ratio is None):
+    if epsilon is None and ratio is None:
+        raise table.missing("epsilon", "or ratio must be given, one of them")
+    if epsilon is not None and ratio is not None:
         raise table.error("epsilon or ratio", "must be given, one of them")
     if ratio is None:
         assert epsilon is not None

@@ -41,12 +41,17 @@ class Table:
     def error(self, key: str, what: str, advice: str = "") -> PolicyError:
         return PolicyError(f"{key} {what}", where=self.where, advice=advice)
 
+    def missing(self, key: str, what: str) -> PolicyError:
+        """The error of an absent key; a key that looks like it is probably meant."""
+        similar = difflib.get_close_matches(key, self._content, n=1)
+        return self.error(key, what, f"did you write {similar[0]!r} for it?" if similar else "")
+
     def take(self, key: str, convert: Callable[[Any], T], default: T = _REQUIRED) -> T:
         """The converted value of a key. `convert` raises ValueError with what it wanted."""
         self._known.add(key)
         if key not in self._content:
             if default is _REQUIRED:
-                raise self.error(key, "is missing")
+                raise self.missing(key, "is missing")
             return default
         value = self._content.pop(key)
         try:

@@ -60,7 +60,7 @@ WRONG = {
         "metric",
         "demographic_parity",
     ),
-    "unknown key": (*policy("epsilon", "epsilom"), "policy.toml", "epsilon", ""),
+    "unknown key": (*policy("epsilon", "epsilom"), "policy.toml", "'epsilom'", "epsilon"),
     "unknown table": (*policy("[predictions]", "[prediction]"), "policy.toml", "prediction", "predictions"),
     "no TOML": (*policy("[data]", "[data"), "policy.toml", "TOML", ""),
     "values undeclared": (*policy('sex = ["f", "m"]', ""), "policy.toml", "'sex'", "declare"),
