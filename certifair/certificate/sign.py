@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -60,10 +59,7 @@ def signer_of(key: Any, where: str = "key") -> CryptoSigner:
     if not isinstance(key, (ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)):
         raise InputError("is not an allowed kind of key", where=where, advice="make one with keygen")
     public = key.public_key()
-    key_id = pin(public, where).id
-    encoded = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    assert key_id == hashlib.sha256(encoded).hexdigest()
-    return CryptoSigner(key, SSlibKey.from_crypto(public, keyid=key_id))
+    return CryptoSigner(key, SSlibKey.from_crypto(public, keyid=pin(public, where).id))
 
 
 def generate(path: Path, passphrase: str | None, *, algorithm: str = "p256") -> Path:
