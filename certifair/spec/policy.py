@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import final
 
 from certifair.errors import PolicyError
+from certifair.spec import metrics
 from certifair.spec.groups import MISSING
+from certifair.spec.metrics.base import Metric
 
 Values = dict[str, tuple[str, ...]]
 
@@ -89,7 +91,10 @@ class GateSpec:
 @final
 @dataclass(frozen=True)
 class Property:
-    """`[[property]]`: one demand. `threshold` is epsilon (a difference, a distance) or the least ratio."""
+    """`[[property]]`: one demand. `threshold` is epsilon (a difference, a distance) or the least ratio.
+
+    A replay compares no groups: its `metric` is empty, and so are its features.
+    """
 
     id: str
     kind: str
@@ -105,6 +110,16 @@ class Property:
     method: str
     min_group_size: int
     map: str
+
+    @property
+    def about(self) -> Metric | None:
+        """The metric; None for a replay."""
+        return metrics.get(self.metric) if self.metric else None
+
+    @property
+    def condition_on(self) -> str | None:
+        """The column, or the label, whose values split people further."""
+        return None if self.about is None else self.about.condition_on(self.condition)
 
 
 @final
@@ -175,4 +190,24 @@ def projection_property(layer: LayerSpec, name: str = "projection") -> Property:
         method="",
         min_group_size=1,
         map="served",
+    )
+
+
+def replay_property(epsilon: Fraction = Fraction(1, 10**6), name: str = "replay") -> Property:
+    """The demand that comes with a model in the bundle: each score is the network's value, to 10⁻⁶."""
+    return Property(
+        id=name,
+        kind="replay",
+        form="network",
+        metric="",
+        sensitive_features=(),
+        intersectional=False,
+        condition=None,
+        threshold=epsilon,
+        tau=Fraction(0),
+        decision_threshold=Fraction(0),
+        confidence=None,
+        method="ball",
+        min_group_size=1,
+        map="scores",
     )

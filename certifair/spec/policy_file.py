@@ -20,6 +20,7 @@ from certifair.spec.policy import (
     Property,
     ServeSpec,
     SystemSpec,
+    replay_property,
 )
 from certifair.spec.toml_reader import Table, nearest
 
@@ -196,6 +197,8 @@ def _threshold(table: Table, *, has_ratio: bool) -> tuple[str, Fraction]:
 
 def _property(table: Table, threshold: Fraction) -> Property:
     kind = table.take("kind", read.one_of(*KINDS))
+    if kind == "replay":
+        return _replay(table)
     metric = table.take("metric", _metric_name)
     assert metric is not None
     form, limit = _threshold(table, has_ratio=metrics.get(metric).has_ratio)
@@ -220,6 +223,14 @@ def _property(table: Table, threshold: Fraction) -> Property:
     table.finish()
     _check_condition(table, metric, found.condition)
     return _with_method(table, found) if population else _checked_feasibility(table, found)
+
+
+def _replay(table: Table) -> Property:
+    """Everybody's score against the network's value: there is nothing to choose but how near."""
+    found = replay_property(table.take("epsilon", read.non_negative), table.take("id", read.text))
+    for key, _ in table.items():
+        raise table.error(key, "does not belong to kind = 'replay'", "it has id, kind and epsilon, and nothing else")
+    return found
 
 
 def _checked_feasibility(table: Table, found: Property) -> Property:
@@ -255,6 +266,8 @@ def _check_ids(policy: Policy, where: str) -> None:
 
 def _check_size(policy: Policy, item: Property, where: str) -> None:
     """Not more rows than a certificate can list, and at least one. Undeclared values are the owner's concern."""
+    if item.about is None:
+        return
     values, missing = policy.data.values, int(policy.data.missing == "group")
     columns = [*item.sensitive_features, *([item.condition] if item.condition else [])]
     if any(column not in values for column in columns):
@@ -262,7 +275,7 @@ def _check_size(policy: Policy, item: Property, where: str) -> None:
     sizes = [len(values[name]) + missing for name in item.sensitive_features]
     groups = [math.prod(sizes)] if item.intersectional else sizes
     conditions = len(values[item.condition]) + missing if item.condition else 1
-    rows = conditions * sum(n * (n - 1) // 2 if metrics.get(item.metric).has_ratio else n for n in groups)
+    rows = conditions * sum(n * (n - 1) // 2 if item.about.has_ratio else n for n in groups)
     if not 1 <= rows <= MOST_ROWS:
         what = f"property {item.id!r} compares {rows} pairs of groups"
         raise PolicyError(what, where=where, advice=f"declare values that make 1 to {MOST_ROWS}")

@@ -24,7 +24,10 @@ _WHAT = {"served": "prediction", "scores": "score"}
 @final
 @dataclass(frozen=True)
 class Terms:
-    """What a claim says. Thresholds are exact; groups and conditions are the declared ones."""
+    """What a claim says. Thresholds are exact; groups and conditions are the declared ones.
+
+    A replay speaks of no groups: its metric's name is empty (null in a certificate), and so are its lists.
+    """
 
     id: str
     kind: str
@@ -85,7 +88,7 @@ class Terms:
             "form": self.form,
             "map": self.map,
             "scope": "population" if self.kind == "population" else "batch",
-            "metric": self.metric_name,
+            "metric": self.metric_name or None,
             "sensitiveFeatures": list(self.sensitive_features),
             "intersectional": self.intersectional,
             "conditionOn": self.condition_on,
@@ -110,7 +113,7 @@ class Terms:
             kind=claim["kind"],
             form=claim["form"],
             map=claim["map"],
-            metric_name=claim["metric"],
+            metric_name=claim["metric"] or "",
             sensitive_features=tuple(claim["sensitiveFeatures"]),
             intersectional=claim["intersectional"],
             condition_on=claim["conditionOn"],
@@ -134,9 +137,7 @@ class Terms:
 
 def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
     """The terms of a policy's property, its groups and conditions spelled out from the declared values."""
-    metric = metrics.get(item.metric)
-    condition_on = metric.condition_on(item.condition)
-    conditions = metric.label_conditions or (tuple(values[item.condition]) if item.condition else ())
+    conditions = tuple(values[item.condition]) if item.condition else ()
     exact_method = "duality" if item.form == "projection" else "exact"
     return Terms(
         id=item.id,
@@ -146,8 +147,8 @@ def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
         metric_name=item.metric,
         sensitive_features=item.sensitive_features,
         intersectional=item.intersectional,
-        condition_on=condition_on,
-        conditions=conditions,
+        condition_on=item.condition_on,
+        conditions=conditions if item.about is None else item.about.label_conditions or conditions,
         partitions=partitions_of(item.sensitive_features, values, intersectional=item.intersectional),
         threshold=item.threshold,
         tau=item.tau,
@@ -164,7 +165,10 @@ def quoted(name: str) -> str:
 
 
 def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
-    """The claim in words, derived from the terms alone (certificates/README.md 9.8)."""
+    """The claim in words, derived from the terms alone (certificates/README.md 9.8, 9.9)."""
+    if terms.form == "network":
+        quantity = "the largest difference between a logged score and the value of the network over the reals"
+        return f"{quantity}, for everybody in the evidence, is at most {format_decimal(terms.threshold)}"
     if terms.form == "projection":
         assert layer is not None
         quantity = (

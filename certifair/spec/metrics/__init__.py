@@ -11,10 +11,11 @@ from certifair.spec.metrics.base import Metric
 
 @functools.cache
 def _found() -> dict[str, Metric]:
-    """Every final subclass of `Metric` in a module of this folder, by name."""
+    """Every final subclass of `Metric` in a module of this folder, by name. A user's own, defined elsewhere, is none."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
-    return {cls.name: cls() for cls in sorted(Metric.__subclasses__(), key=lambda cls: cls.name)}
+    ours = [cls for cls in Metric.__subclasses__() if cls.__module__.startswith(f"{__name__}.")]
+    return {cls.name: cls() for cls in sorted(ours, key=lambda cls: cls.name)}
 
 
 def names() -> tuple[str, ...]:

@@ -36,16 +36,19 @@ class CellSum(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Row:
-    """One row of A y − b. `cells` are one cell, or two whose means are compared."""
+    """One row of A y − b: a linear combination of the means of `cells`, by default their difference (or one mean).
+
+    `factors` are for a user's own metric; those of this folder need none.
+    """
 
     name: str
     cells: tuple[Cell, ...]
     residual: bool = False
+    factors: tuple[Fraction | int, ...] = (1, -1)
 
     def weights(self, sums: Mapping[Cell, CellSum]) -> dict[Cell, Fraction]:
         """A[k, ·]: the weight of one person of each cell. Raises ZeroDivisionError for an empty cell."""
-        signs = (1, -1)
-        return {cell: Fraction(sign, sums[cell].n) for cell, sign in zip(self.cells, signs, strict=False)}
+        return {cell: Fraction(factor) / sums[cell].n for cell, factor in zip(self.cells, self.factors, strict=False)}
 
     def offset(self, sums: Mapping[Cell, CellSum]) -> Fraction:
         """b[k]."""

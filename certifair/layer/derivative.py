@@ -1,0 +1,53 @@
+"""The derivative of the projection, from its dual solution.
+
+At z let F be the people strictly inside the box and S the rows with a multiplier (at σ_k ε_k, σ = sign ν). Where P is
+differentiable the active rows stay active: y_F = z_F − A_SFᵀ ν_S and A_S y = b_S + σ ε_S. Differentiating both,
+
+    dν_S = H⁺ (A_S D dz − db_S − σ dε_S),   dy = D dz − D A_Sᵀ dν_S,   H = A_S D A_Sᵀ,   D = diag(i in F).
+
+So for an incoming gradient g, with λ = H⁺ A_S D g: ∂z = D(g − A_Sᵀ λ), ∂b_S = λ, ∂ε_S = σ λ. Everything of A is the
+same within a joint cell, so only sums by joint cell are needed. Rows that depend on each other make H singular; the
+pseudo-inverse then takes the shortest λ: ∂z does not depend on that choice, ∂b and ∂ε are one element.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, final
+
+import numpy as np
+
+from certifair.layer.result import Solved
+from certifair.layer.solvers import _kernels
+from certifair.layer.solvers.base import Floats
+
+
+@final
+class Gradient(NamedTuple):
+    """Derivatives by scores (n,), ε (K,) and offsets (K,)."""
+
+    scores: Floats
+    epsilon: Floats
+    offsets: Floats
+
+
+def pull_back(solved: Solved, g: Floats) -> Gradient:
+    """Vector–Jacobian products of one problem for the gradient g (n,)."""
+    problem, answer = solved.problem, solved.answer
+    g = np.ascontiguousarray(g)
+    if answer.pull_back is not None:
+        return Gradient(*answer.pull_back(g))
+    place = (problem.scores, problem.joint, answer.shift.value, answer.shift.rest)
+    active = np.flatnonzero(answer.multipliers)
+    force = np.zeros(len(answer.multipliers))
+    if len(active):
+        rows = problem.rows.matrix[active]
+        inside, arriving = _kernels.gather(g, *place, problem.box)
+        hessian = (rows * inside) @ rows.T
+        pressed = rows @ arriving
+        if len(active) == 1:
+            force[active] = pressed / hessian[0] if hessian[0, 0] > 0 else 0.0
+        else:
+            force[active] = np.linalg.pinv(hessian, rcond=1e-11, hermitian=True) @ pressed
+    out = np.empty_like(g)
+    _kernels.spread_all(g, *place, problem.box, force @ problem.rows.matrix, out)
+    return Gradient(out, force * np.sign(answer.multipliers), force)

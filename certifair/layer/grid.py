@@ -1,0 +1,49 @@
+"""The dyadic grid that predictions are published on: integers times a power of two, so that anybody sums them exactly."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import final
+
+from certifair.errors import InputError
+
+BITS = {"float64": 40, "float32": 24}
+"""Grid steps a box of about 1, by dtype: 2⁻⁴⁰ and 2⁻²⁴. All grid points of the box are exact in the dtype."""
+
+
+@final
+@dataclass(frozen=True)
+class Grid:
+    """The multiples of `step` within the box [lower, upper], whose ends need not be on it."""
+
+    lower: Fraction
+    upper: Fraction
+    step: Fraction
+    first: int
+    last: int
+
+    @staticmethod
+    def of(lower: Fraction, upper: Fraction, dtype: str) -> Grid:
+        """The grid of a box. Raises InputError where the box holds no two grid points."""
+        largest = max(abs(lower), abs(upper))
+        exponent = math.frexp(float(largest))[1]
+        if Fraction(2) ** (exponent - 1) >= largest:  # frexp puts 1 above 1/2: a box up to 1 has exponent 0
+            exponent -= 1
+        step = Fraction(2) ** (exponent - BITS[dtype])
+        first, last = math.ceil(lower / step), math.floor(upper / step)
+        if last <= first:
+            raise InputError(f"the box [{float(lower)}, {float(upper)}] is too narrow for {dtype}", advice="widen it")
+        return Grid(lower, upper, step, first, last)
+
+    @functools.cached_property
+    def scale(self) -> float:
+        """Grid points a unit: a power of two."""
+        return float(1 / self.step)
+
+    @functools.cached_property
+    def box(self) -> tuple[float, float]:
+        """The smallest and the largest grid point, exact."""
+        return float(self.first * self.step), float(self.last * self.step)

@@ -1,0 +1,72 @@
+"""Why a batch has no answer: weights of rows that contradict the box, found by a linear program, confirmed exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+
+import numpy as np
+
+from certifair.exact.farkas import contradiction
+from certifair.layer.rows import Rows
+from certifair.layer.solvers.base import Floats
+
+Box = tuple[Fraction, Fraction]
+
+
+def find_conflict(rows: Rows, box: Box, candidate: Floats | None) -> Mapping[str, Fraction] | None:
+    """Weights by row name that prove the rows infeasible; None where no proof was found."""
+    for weights in _candidates(rows, box, candidate):
+        if confirmed := _confirm(rows, box, weights):
+            return confirmed
+    return None
+
+
+def _candidates(rows: Rows, box: Box, candidate: Floats | None) -> Iterator[Floats]:
+    """The direction in which the dual rises for ever, then the multipliers of the least violation."""
+    if candidate is not None:
+        yield candidate
+    from scipy.optimize import linprog
+
+    k, width = len(rows), rows.matrix.shape[1]
+    means = rows.matrix * rows.people
+    limit = np.array([float(value) for value in rows.epsilon])
+    bounds = [(float(box[0]), float(box[1]))] * width + [(0, None)]
+    found = linprog(
+        c=np.append(np.zeros(width), 1.0),
+        A_ub=np.hstack([np.vstack([means, -means]), -np.ones((2 * k, 1))]),
+        b_ub=np.concatenate([limit + rows.offset_floats, limit - rows.offset_floats]),
+        bounds=bounds,
+        method="highs",
+    )
+    if found.status == 0:
+        yield found.ineqlin.marginals[k:] - found.ineqlin.marginals[:k]
+
+
+def _confirm(rows: Rows, box: Box, weights: Floats) -> Mapping[str, Fraction] | None:
+    """The candidate as a proof in rationals, without the rows that it does not need."""
+    largest = float(np.abs(weights).max(initial=0.0))
+    if not 0 < largest < np.inf:
+        return None
+    for least in (1e-6, 1e-12, 0.0):
+        kept = np.where(np.abs(weights) > least * largest, weights / largest, 0.0)
+        exact = [Fraction(float(w)) for w in kept]
+        if contradiction(exact, _matrix(rows), rows.people.tolist(), rows.offsets, rows.epsilon, box) > 0:
+            return {name: w for name, w in zip(rows.names, exact, strict=True) if w}
+    return None
+
+
+def _matrix(rows: Rows) -> list[list[Fraction]]:
+    """A[k, i] of a person of each joint cell, exactly."""
+    pattern = rows.pattern
+    members = pattern.incidence.astype(bool)
+    people = {cell: int(rows.people[inside].sum()) for cell, inside in zip(pattern.cells, members, strict=True)}
+    index = {cell: c for c, cell in enumerate(pattern.cells)}
+    matrix = []
+    for row in pattern.rows:
+        line = [Fraction(0)] * members.shape[1]
+        for cell, factor in zip(row.cells, row.factors, strict=False):
+            for j in np.flatnonzero(members[index[cell]]):
+                line[j] += Fraction(factor) / people[cell]
+        matrix.append(line)
+    return matrix

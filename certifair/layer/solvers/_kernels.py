@@ -1,0 +1,254 @@
+"""Compiled passes over a batch: clip, add up by joint cell, round.
+
+A person i of joint cell j is moved by the shift s_j and clipped: y_i = clip(z_i − s_j, lower, upper). With at most two
+cells the shift is computed (start + code·step), which compiles to vector instructions; with more it is looked up.
+Sums over a joint cell are taken in blocks of 4 096 people, so that their error stays that of a short sum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+BLOCK = 4096
+_FAST = {"reassoc", "nsz", "contract", "nnan"}  # sums may be reordered; nothing here is NaN
+_MAGIC = 1.5 * 2.0**52
+"""v + MAGIC − MAGIC is v rounded to the nearest integer, ties to even, for |v| ≤ 2⁵¹."""
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def has_only_finite(z: Floats) -> bool:
+    """Whether no value is NaN or infinite."""
+    total = 0.0
+    for i in range(len(z)):
+        total += z[i] * 0.0
+    return total == 0.0
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def code_range(codes: NDArray[np.integer[Any]], small: NDArray[np.uint8]) -> tuple[int, int, int]:
+    """(smallest, largest, sum) of the codes, which are copied into bytes along the way."""
+    low, high, total = codes[0], codes[0], 0
+    for i in range(len(codes)):
+        code = codes[i]
+        low = min(low, code)
+        high = max(high, code)
+        total += code
+        small[i] = code
+    return low, high, total
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _tally_two(z: Floats, codes: Any, start: float, step: float, lower: float, upper: float) -> Any:
+    """(sum of everybody, sum of code 1, people strictly inside, of these code 1)."""
+    total = second = inside = inside_second = 0.0
+    for i in range(len(z)):
+        code = float(codes[i])
+        v = z[i] - (start + code * step)
+        w = max(v, lower)
+        w = min(w, upper)
+        free = 1.0 if w == v else 0.0
+        total += w
+        second += w * code
+        inside += free
+        inside_second += free * code
+    return total, second, inside, inside_second
+
+
+@njit(cache=True, nogil=True)
+def _tally_many(z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float, upper: float, out: Floats) -> None:
+    """out[0] and out[1]: sums and people inside, by code. The shift is shift + rest (see `exact._Shift`)."""
+    width = len(shift)
+    block = max(BLOCK, 8 * width)
+    for begin in range(0, len(z), block):
+        partial = np.zeros((2, width))
+        for i in range(begin, min(begin + block, len(z))):
+            code = codes[i]
+            v = (z[i] - shift[code]) - rest[code]
+            w = min(max(v, lower), upper)
+            partial[0, code] += w
+            partial[1, code] += w == v
+        out += partial
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _round_two(
+    z: Floats, codes: Any, start: float, step: float, lower: float, upper: float, scale: float, y: Floats
+) -> None:
+    """Clip and scale to integers, kept as floats."""
+    for i in range(len(z)):
+        v = z[i] - (start + float(codes[i]) * step)
+        v = max(v, lower)
+        v = min(v, upper)
+        y[i] = (v * scale + _MAGIC) - _MAGIC
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _sum_two(y: Floats, codes: Any) -> tuple[float, float]:
+    total = second = 0.0
+    for i in range(len(y)):
+        total += y[i]
+        second += y[i] * float(codes[i])
+    return total, second
+
+
+@njit(cache=True, nogil=True)
+def _scale(y: Floats, factor: float) -> None:
+    for i in range(len(y)):
+        y[i] *= factor
+
+
+@njit(cache=True, nogil=True)
+def _round_few(
+    z: Floats, codes: Any, start: float, step: float, lower: float, upper: float, scale: float, y: Floats, out: Any
+) -> None:
+    """Sums of integers |v| ≤ 2⁴⁰: those of a block are at most 2⁵², so exact in float64 in any order."""
+    for begin in range(0, len(z), BLOCK):
+        end = min(begin + BLOCK, len(z))
+        part, code = y[begin:end], codes[begin:end]
+        _round_two(z[begin:end], code, start, step, lower, upper, scale, part)
+        total, second = _sum_two(part, code)
+        _scale(part, 1.0 / scale)
+        _add(out, 0, np.int64(total - second))
+        if out.shape[1] > 1:
+            _add(out, 1, np.int64(second))
+
+
+@njit(cache=True, nogil=True)
+def _add(out: Any, code: int, amount: int) -> None:
+    """out[0]·2²⁰ + out[1] += amount: neither overflows below 2⁴³ people."""
+    out[0, code] += amount >> 20
+    out[1, code] += amount & 0xFFFFF
+
+
+@njit(cache=True, nogil=True)
+def _round_many(
+    z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float, upper: float, scale: float, y: Floats, out: Any
+) -> None:
+    for i in range(len(z)):
+        code = codes[i]
+        v = (z[i] - shift[code]) - rest[code]
+        v = (min(max(v, lower), upper) * scale + _MAGIC) - _MAGIC
+        y[i] = v / scale
+        _add(out, code, np.int64(v))
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _gather_two(g: Floats, z: Floats, codes: Any, start: float, step: float, lower: float, upper: float) -> Any:
+    """(people strictly inside, of these code 1, their sum of g, that of code 1)."""
+    inside = inside_second = total = second = 0.0
+    for i in range(len(z)):
+        code = float(codes[i])
+        v = z[i] - (start + code * step)
+        free = 1.0 if lower < v and v < upper else 0.0
+        inside += free
+        inside_second += free * code
+        total += free * g[i]
+        second += free * g[i] * code
+    return inside, inside_second, total, second
+
+
+@njit(cache=True, nogil=True)
+def _gather_many(
+    g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float, upper: float, out: Floats
+) -> None:
+    """out[0] and out[1]: people strictly inside and their sum of g, by code."""
+    for i in range(len(z)):
+        v = (z[i] - shift[codes[i]]) - rest[codes[i]]
+        if lower < v < upper:
+            out[0, codes[i]] += 1.0
+            out[1, codes[i]] += g[i]
+
+
+@njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+def _spread_two(
+    g: Floats,
+    z: Floats,
+    codes: Any,
+    start: float,
+    step: float,
+    lower: float,
+    upper: float,
+    first: float,
+    more: float,
+    out: Floats,
+) -> None:
+    for i in range(len(z)):
+        code = float(codes[i])
+        v = z[i] - (start + code * step)
+        out[i] = g[i] - (first + code * more) if lower < v and v < upper else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _spread_many(
+    g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float, upper: float, move: Floats, out: Floats
+) -> None:
+    for i in range(len(z)):
+        v = (z[i] - shift[codes[i]]) - rest[codes[i]]
+        out[i] = g[i] - move[codes[i]] if lower < v < upper else 0.0
+
+
+def _few(shift: Floats, rest: Floats) -> bool:
+    return len(shift) <= 2 and not rest.any()
+
+
+def _two(shift: Floats) -> tuple[float, float]:
+    """Shift of code 0, and what code 1 adds to it."""
+    return float(shift[0]), float(shift[-1] - shift[0])
+
+
+def tally(z: Floats, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float]) -> Floats:
+    """(2, J): by joint cell the sum of y, and how many people lie in the box unclipped."""
+    if _few(shift, rest):
+        total, second, inside, inside_second = _tally_two(z, codes, *_two(shift), *box)
+        if len(shift) == 1:
+            return np.array([[total], [inside]])
+        return np.array([[total - second, second], [inside - inside_second, inside_second]])
+    out = np.zeros((2, len(shift)))
+    _tally_many(z, codes, shift, rest, *box, out)
+    return out
+
+
+def round_all(
+    z: Floats, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float], scale: float, y: Floats
+) -> list[int]:
+    """Write y, clipped and rounded to multiples of 1/scale, and return its exact sums by joint cell, as multiples."""
+    sums = np.zeros((2, len(shift)), dtype=np.int64)
+    if _few(shift, rest):
+        _round_few(z, codes, *_two(shift), *box, scale, y, sums)
+    else:
+        _round_many(z, codes, shift, rest, *box, scale, y, sums)
+    return [(high << 20) + low for high, low in sums.T.tolist()]
+
+
+def gather(g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float]) -> Floats:
+    """(2, J): by joint cell, how many people are strictly inside the box, and their sum of g."""
+    if _few(shift, rest):
+        inside, inside_second, total, second = _gather_two(g, z, codes, *_two(shift), *box)
+        if len(shift) == 1:
+            return np.array([[inside], [total]])
+        return np.array([[inside - inside_second, inside_second], [total - second, second]])
+    out = np.zeros((2, len(shift)))
+    _gather_many(g, z, codes, shift, rest, *box, out)
+    return out
+
+
+def spread_all(
+    g: Floats,
+    z: Floats,
+    codes: Any,
+    shift: Floats,
+    rest: Floats,
+    box: tuple[float, float],
+    move: Floats,
+    out: Floats,
+) -> None:
+    """out_i = g_i − move[code] for who is strictly inside the box, 0 for the others."""
+    if _few(shift, rest):
+        _spread_two(g, z, codes, *_two(shift), *box, *_two(move), out)
+    else:
+        _spread_many(g, z, codes, shift, rest, *box, move, out)

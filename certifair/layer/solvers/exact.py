@@ -1,0 +1,91 @@
+"""The exact projection: the dual's optimum in floats, tightened, rounded to the grid, checked in integers.
+
+Why a solved answer is feasible: the integer sums of what is served are put into every row with the tolerance as it was
+written, in rational arithmetic; the box's ends are grid points. Nothing else is trusted, so it does not matter how the
+answer was found. Rounding each person by at most half a grid step moves a row by at most ‖a_k‖₁/2 steps: with tolerances
+tightened by that much the answer would always pass, in practice by far less, which is tried first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import final
+
+import numpy as np
+
+from certifair.layer.solvers import _kernels
+from certifair.layer.solvers._conflict import find_conflict
+from certifair.layer.solvers._dual import DualPoint, Search, first_guess
+from certifair.layer.solvers._search import search_grid
+from certifair.layer.rows import Rows
+from certifair.layer.solvers.base import Answer, Floats, Problem, Solver, Status
+
+
+@final
+class Exact(Solver):
+    """Semismooth Newton on the dual, then the grid."""
+
+    name = "exact"
+
+    def solve(self, problem: Problem, start: Floats | None = None) -> Answer:
+        """The projection, feasible exactly, or why there is none."""
+        step = float(problem.grid.step)
+        limits = np.array([float(value) for value in problem.rows.epsilon])
+        if start is None:
+            start = first_guess(problem, limits)
+        search = Search(problem, limits, start)
+        if not search.nu.any() and not search.gradient().any():  # fair as it is: only to be clipped and rounded
+            answer, _ = _served(problem, search.point())
+            if answer.status:
+                return answer
+        for margin in _margins(problem.rows, step):
+            search.epsilon = np.maximum(limits - margin, 0.0)
+            point = search.run()
+            if point.residual > step / 4:
+                break
+            answer, _ = _served(problem, point)
+            if answer.status:
+                return answer
+        search.epsilon = limits
+        return _last_resort(problem, search.run(), step)
+
+
+def _margins(rows: Rows, step: float) -> Iterator[Floats]:
+    """By how much to tighten: what rounding errors come to if they do not conspire, then the most that they can be."""
+    most = np.array([float(norm) for norm in rows.norms]) * step / 2
+    smallest = float((rows.pattern.incidence @ rows.people).min(initial=np.inf))
+    yield np.minimum(most, 2 * step / np.sqrt(smallest))
+    yield most + step / 64
+
+
+def _served(problem: Problem, point: DualPoint) -> tuple[Answer, list[int]]:
+    """What this dual point serves, solved if every row holds exactly; and its sums by joint cell, in grid steps."""
+    grid, shift = problem.grid, point.shift
+    y = np.empty(len(problem.scores))
+    sums = _kernels.round_all(problem.scores, problem.joint, shift.value, shift.rest, grid.box, grid.scale, y)
+    status = Status.SOLVED if _holds(problem, sums) else Status.NO_GRID_POINT
+    return Answer(status, y, point.multipliers, shift), sums
+
+
+def _holds(problem: Problem, sums: list[int]) -> bool:
+    return all(excess <= 0 for excess in problem.rows.excess(sums, problem.grid.step))
+
+
+def _last_resort(problem: Problem, point: DualPoint, step: float) -> Answer:
+    """Infeasible with a proof, or a bounded search on the grid, or the reason why neither came to an end."""
+    if point.residual > step:
+        box = (problem.grid.lower, problem.grid.upper)
+        witness = find_conflict(problem.rows, box, point.unbounded)
+        if witness is not None:
+            reason = f"no prediction in the box satisfies these rows together: {', '.join(witness)}"
+            return Answer.none(problem, Status.INFEASIBLE, reason, witness)
+    answer, sums = _served(problem, point)
+    if answer.status:
+        return answer
+    found = search_grid(problem, answer.predictions, sums)
+    if found is not None and _holds(problem, found[1]):
+        return Answer(Status.SOLVED, found[0], point.multipliers, point.shift)
+    if point.residual > step:
+        reason = f"a row was left {point.residual:.3g} above its tolerance, and no proof was found that it must be"
+        return Answer.none(problem, Status.FAILED, reason)
+    return Answer.none(problem, Status.NO_GRID_POINT, "the tolerance is too small for the grid: no grid point found")
