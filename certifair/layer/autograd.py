@@ -35,7 +35,7 @@ class Project(torch.autograd.Function):
         return found.to(dtype=scores.dtype, device=scores.device)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Vector–Jacobian products with respect to scores, ε and offsets. Differentiating twice is an error."""
         plain = gradient.detach().cpu().numpy().astype(np.float64, copy=False)

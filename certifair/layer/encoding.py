@@ -90,7 +90,7 @@ def _encode_numbers(array: NDArray[Any], name: str, declared: Sequence[str] | No
 def _encode_texts(array: NDArray[Any], name: str, declared: Sequence[str] | None) -> Column:
     if array.dtype.kind == "O":
         for row, value in enumerate(array.tolist(), 1):
-            if value is None or value != value:  # None, NaN, NaT
+            if value is None or value != value:  # noqa: PLR0124 — NaN and NaT are not themselves
                 raise InputError(f"{name!r} is missing in row {row}", advice="make missing values a group of their own")
         array = np.array([str(value) for value in array.tolist()])
     found, codes, counts = np.unique(array, return_inverse=True, return_counts=True)
@@ -112,7 +112,9 @@ def _declared(
     kind = np.uint8 if len(declared) <= _BYTE else np.int32
     table = np.array([index.get(value, 0) for value in names], dtype=kind)
     found = np.zeros(len(declared), dtype=np.int64)
-    np.add.at(found, table, np.where(counts > 0, counts, 0))
+    for value, count in zip(names, counts.tolist(), strict=True):
+        if count:
+            found[index[value]] = count
     same = names == tuple(declared)[: len(names)]
     return Column(name, tuple(declared), codes.astype(kind, copy=False) if same else table[codes], found)
 

@@ -18,7 +18,7 @@ from certifair.layer.grid import BITS, Grid
 from certifair.layer.result import Projection, ProjectionError, Solved
 from certifair.layer.rows import Rows, rows_of
 from certifair.layer.solvers import _kernels
-from certifair.layer.solvers.base import Problem, Solver
+from certifair.layer.solvers.base import NEAR, Problem, Solver
 from certifair.spec import metrics
 from certifair.spec.metrics.base import LABEL, Metric
 from certifair.spec.toml_reader import nearest
@@ -33,16 +33,16 @@ class FairnessLayer(torch.nn.Module):
     `metric`: a name (`certifair.spec.metrics.names()`) or a `Metric` of your own. `epsilon`: what every row may be, the
     decimal that is written (0.05 is 1/20); `tolerances`: other values for single rows, by name. `features`: names of
     the sensitive features; `values`: their declared values, by name, where an absent group is to be seen as absent;
-    `intersectional`: the product of the features instead of each by itself. `solver`: "exact", "cvxpylayers", or a `Solver` of your own.
+    `intersectional`: the product of the features instead of each by itself. `solver`: "exact", "cvxpylayers", or a
+    `Solver` of your own.
 
     The layer has no state and no parameters. For fixed groups it is nonexpansive, idempotent and piecewise affine;
     its derivative is that of the real projection at the scores (Jacobian D − D A_Sᵀ (A_S D A_Sᵀ)⁺ A_S D: D selects the
     people strictly inside the box, S the rows with a multiplier), at kinks the element in which people on a bound and
-    rows without a multiplier count as inactive. Source: Troxell, Roemer, Montúfar
-    (ICML 2026).
+    rows without a multiplier count as inactive. Source: Troxell, Roemer, Montúfar (ICML 2026).
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — options by name
         self,
         metric: str | Metric,
         epsilon: Number,
@@ -81,8 +81,8 @@ class FairnessLayer(torch.nn.Module):
     ) -> torch.Tensor:
         """Predictions of the scores' shape, dtype and device. Raises ProjectionError unless every problem is solved.
 
-        `scores`: (n,); (n, m), each column a problem; or (B, n, m), B independent batches. `sensitive_features`: codes or
-        texts (n,) or (n, k), a Series, DataFrame, mapping; for B batches (n,) or (n, k) for all, or with B in front.
+        `scores`: (n,); (n, m), each column a problem; or (B, n, m), B independent batches. `sensitive_features`: codes
+        or texts (n,) or (n, k), a Series, DataFrame, mapping; for B batches (n,) or (n, k) for all, or with B in front.
         `labels` (n,) and `conditions` (n,), likewise. `epsilon` (scalar or (K,)) and `offsets` (K,), tensors that
         replace the layer's own, in the order of the rows; derivatives are given for them too. `start` (K,): multipliers
         to begin with.
@@ -109,6 +109,7 @@ class FairnessLayer(torch.nn.Module):
         _check_scores(scores)
         plain = _as_batches(scores.detach())
         grid = self._grids[str(scores.dtype).removeprefix("torch.")]
+        far = _is_far(plain, grid)
         count, n, columns = plain.shape
         problems = []
         for k in range(count):
@@ -118,7 +119,7 @@ class FairnessLayer(torch.nn.Module):
             encoded = self._encode(features, label, condition, n)
             rows = self._rows(encoded, label, epsilon, offsets)
             problems += [
-                Problem(np.ascontiguousarray(plain[k, :, c]), encoded.joint, rows, grid) for c in range(columns)
+                Problem(np.ascontiguousarray(plain[k, :, c]), encoded.joint, rows, grid, far) for c in range(columns)
             ]
         answers = [self.solver.solve(problem, start) for problem in problems]
         solved = tuple(Solved(problem, answer) for problem, answer in zip(problems, answers, strict=True))
@@ -178,7 +179,7 @@ def _metric(metric: str | Metric) -> Metric:
     return metrics.get(metric)
 
 
-def _check_scores(scores: torch.Tensor) -> None:
+def _check_scores(scores: Any) -> None:
     if not isinstance(scores, torch.Tensor) or str(scores.dtype).removeprefix("torch.") not in BITS:
         raise InputError("scores must be a float32 or float64 tensor", where="fairness layer", advice="cast them")
     if not 1 <= scores.ndim <= 3 or 0 in scores.shape:
@@ -186,13 +187,21 @@ def _check_scores(scores: torch.Tensor) -> None:
 
 
 def _as_batches(scores: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(B, n, m) in float64. Raises InputError for what is not finite."""
+    """(B, n, m) in float64."""
     shape = {1: (1, -1, 1), 2: (1, *scores.shape), 3: tuple(scores.shape)}[scores.ndim]
     plain: np.ndarray[Any, np.dtype[np.float64]] = scores.cpu().numpy().astype(np.float64, copy=False).reshape(shape)
-    if not _kernels.has_only_finite(plain.reshape(-1)):
+    return plain
+
+
+def _is_far(plain: np.ndarray[Any, np.dtype[np.float64]], grid: Grid) -> bool:
+    """Whether a score is far outside the box. Raises InputError for one that is not finite."""
+    lower, upper = grid.box
+    reach = NEAR * (upper - lower)
+    finite, far = _kernels.survey(plain.reshape(-1), lower - reach, upper + reach)
+    if not finite:
         where = np.argwhere(~np.isfinite(plain))[0]
         raise InputError(f"the score of row {where[1] + 1} is not a finite number", where="fairness layer")
-    return plain
+    return bool(far)
 
 
 def _batch(item: Any, k: int, count: int, n: int) -> Any:

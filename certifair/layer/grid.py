@@ -1,4 +1,4 @@
-"""The dyadic grid that predictions are published on: integers times a power of two, so that anybody sums them exactly."""
+"""The dyadic grid that predictions are published on: integers times a power of two, which anybody sums exactly."""
 
 from __future__ import annotations
 

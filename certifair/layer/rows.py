@@ -6,6 +6,7 @@ A joint cell is what people share whom no row can tell apart: one value of each 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -40,6 +41,23 @@ class Pattern:
     factors: Floats
     incidence: Floats
 
+    @functools.cached_property
+    def members(self) -> list[list[int]]:
+        """The joint cells of each cell."""
+        return [np.flatnonzero(line).tolist() for line in self.incidence]
+
+    @functools.cached_property
+    def terms(self) -> list[list[tuple[int, Fraction | int]]]:
+        """Each row as (index of a cell, factor of its mean)."""
+        index = {cell: c for c, cell in enumerate(self.cells)}
+        return [[(index[cell], f) for cell, f in zip(row.cells, row.factors, strict=False)] for row in self.rows]
+
+    @functools.cached_property
+    def norms(self) -> Floats:
+        """‖a_k‖₁ of each row: how far it moves if each of its people moves by one, all against it."""
+        norms: Floats = np.abs(self.factors).sum(axis=1)
+        return norms
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -67,25 +85,22 @@ class Rows:
         return np.array([float(value) for value in self.offsets])
 
     @functools.cached_property
-    def norms(self) -> tuple[Fraction, ...]:
-        """‖a_k‖₁: how far a row moves if each of its people moves by one, all against it."""
-        return tuple(
-            sum((abs(Fraction(f)) for _, f in zip(row.cells, row.factors, strict=False)), Fraction(0))
-            for row in self.pattern.rows
-        )
+    def limits(self) -> Floats:
+        """ε in floats."""
+        return np.array([float(value) for value in self.epsilon])
 
-    def excess(self, sums: Sequence[int], step: Fraction) -> list[Fraction]:
-        """|A y − b| − ε of each row, exactly; `sums` (J,) are those of y by joint cell, in grid steps."""
-        totals = np.array(sums, dtype=object)
-        members = self.pattern.incidence.astype(bool)
-        found = {}
-        for c, cell in enumerate(self.pattern.cells):
-            inside = members[c]
-            found[cell] = CellSum(int(self.people[inside].sum()), Fraction(int(totals[inside].sum())) * step)
-        return [
-            abs(sum((w * found[c].total for c, w in row.weights(found).items()), Fraction(0)) - offset) - limit
-            for row, offset, limit in zip(self.pattern.rows, self.offsets, self.epsilon, strict=True)
-        ]
+    def holds(self, sums: Sequence[int], step: Fraction) -> bool:
+        """Whether |A y − b| ≤ ε in every row, exactly; `sums` (J,) are those of y by joint cell, in grid steps."""
+        totals = [sum(sums[j] for j in members) for members in self.pattern.members]
+        people = [sum(self.people.item(j) for j in members) for members in self.pattern.members]
+        for terms, offset, limit in zip(self.pattern.terms, self.offsets, self.epsilon, strict=True):
+            common = math.prod(people[c] for c, _ in terms)
+            value: Fraction | int = sum(factor * totals[c] * (common // people[c]) for c, factor in terms)
+            if offset:
+                value -= offset * common / step
+            if abs(value) * step.numerator * limit.denominator > limit.numerator * common * step.denominator:
+                return False
+        return True
 
     def replaced(self, epsilon: tuple[Fraction, ...] | None, offsets: tuple[Fraction, ...] | None) -> Rows:
         """The same rows with other right-hand sides."""

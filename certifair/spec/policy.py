@@ -12,6 +12,7 @@ from typing import final
 from certifair.errors import PolicyError
 from certifair.spec import metrics
 from certifair.spec.groups import MISSING
+from certifair.spec.training import SERVED_WITH_LAYER, ModelSpec, TrainingSpec
 from certifair.spec.metrics.base import Metric
 
 Values = dict[str, tuple[str, ...]]
@@ -20,7 +21,11 @@ Values = dict[str, tuple[str, ...]]
 @final
 @dataclass(frozen=True)
 class DataSpec:
-    """`[data]`: the columns of the table. `values` declares every value of each feature and condition."""
+    """`[data]`: the columns of the table. `values` declares every value of each feature and condition.
+
+    `split` is the column that names each row's part, `fractions` the parts to draw instead; `certify` and `train` are
+    names of parts. `inputs`: the columns that a model sees; None: all others.
+    """
 
     id: str | None
     label: str | None
@@ -28,7 +33,10 @@ class DataSpec:
     values: Values
     missing: str
     split: str | None
+    fractions: tuple[tuple[str, Fraction], ...]
     certify: tuple[str, ...]
+    train: tuple[str, ...]
+    inputs: tuple[str, ...] | None
     window: tuple[str, str] | None
 
 
@@ -72,10 +80,11 @@ class LayerSpec:
 @final
 @dataclass(frozen=True)
 class ServeSpec:
-    """`[serve]`: people a batch (0: all at once) and the threshold of a decision."""
+    """`[serve]`: people a batch (0: all at once), the threshold of a decision, and whether labels are known then."""
 
     batch: int
     threshold: Fraction
+    labels_known: bool
 
 
 @final
@@ -134,6 +143,21 @@ class Policy:
     serve: ServeSpec
     gate: GateSpec
     properties: tuple[Property, ...]
+    model: ModelSpec | None = None
+    training: TrainingSpec | None = None
+
+    @property
+    def served_metric(self) -> str | None:
+        """The metric of the layer that serves, None where none does.
+
+        Some methods only train with fairness in mind, and a metric that needs labels cannot be enforced on people whose
+        outcome nobody knows yet: then the layer of `[layer]` is no part of the served system.
+        """
+        metric = None if self.layer is None else self.layer.metric
+        if metric is None or self.training is None:
+            return metric
+        known = self.serve.labels_known or not metrics.get(metric).needs_label
+        return metric if known and self.training.method in SERVED_WITH_LAYER else None
 
     @staticmethod
     def load(path: Path) -> Policy:

@@ -23,10 +23,11 @@ from certifair.spec.policy import (
     replay_property,
 )
 from certifair.spec.toml_reader import Table, nearest
+from certifair.spec.training import fractions, model_spec, training_spec
 
 KINDS = ("replay", "feasibility", "stability", "aggregate", "individual", "population")
 METHODS = ("clopper_pearson", "beta_mixture", "empirical_bernstein")
-TABLES = {"data", "predictions", "system", "layer", "serve", "gate", "property"}
+TABLES = {"data", "predictions", "system", "model", "training", "layer", "serve", "gate", "property"}
 MOST_ROWS = 50_000
 """Pairs of groups that one property may compare: about 300 groups."""
 _NONE: tuple[str, ...] = ()
@@ -37,6 +38,7 @@ def parse_policy(content: bytes, where: str) -> Policy:
     table = Table(_toml(content, where), where)
     layer = table.table("layer")
     serve = _serve(table.table("serve"))
+    trains = table.has("model") or table.has("training")
     policy = Policy(
         data=_data(table.table("data")),
         predictions=_predictions(table.table("predictions")),
@@ -45,6 +47,8 @@ def parse_policy(content: bytes, where: str) -> Policy:
         serve=serve,
         gate=_gate(table.table("gate")),
         properties=tuple(_property(item, serve.threshold) for item in table.tables("property")),
+        model=model_spec(table.table("model")) if trains else None,
+        training=training_spec(table.table("training")) if trains else None,
     )
     table.finish()
     _check_ids(policy, where)
@@ -75,18 +79,26 @@ def _toml(content: bytes, where: str) -> dict[str, object]:
 
 def _data(table: Table) -> DataSpec:
     values = {key: read.group_values(value) for key, value in _checked_values(table.table("values"))}
+    split = table.take("split", _split, None)
     spec = DataSpec(
         id=table.take("id", read.optional_text, None),
         label=table.take("label", read.optional_text, None),
         sensitive_features=table.take("sensitive_features", read.texts, _NONE),
         values=values,
         missing=table.take("missing", read.one_of("error", "group"), "error"),
-        split=table.take("split", read.optional_text, None),
+        split=split if isinstance(split, str) else None,
+        fractions=split if isinstance(split, tuple) else (),
         certify=table.take("certify", read.texts, ("test",)),
+        train=table.take("train", read.texts, ("train",)),
+        inputs=table.take("inputs", read.texts, None),
         window=table.take("window", read.pair_of_texts, None),
     )
     table.finish()
     return spec
+
+
+def _split(value: object) -> str | tuple[tuple[str, Fraction], ...] | None:
+    return read.text(value) if isinstance(value, str) else fractions(value)
 
 
 def _checked_values(table: Table) -> list[tuple[str, object]]:
@@ -145,7 +157,9 @@ def _layer(table: Table) -> LayerSpec | None:
 
 def _serve(table: Table) -> ServeSpec:
     spec = ServeSpec(
-        batch=table.take("batch", read.count, 0), threshold=table.take("threshold", read.decimal, Fraction(1, 2))
+        batch=table.take("batch", read.count, 0),
+        threshold=table.take("threshold", read.decimal, Fraction(1, 2)),
+        labels_known=table.take("labels_known", read.flag, default=False),
     )
     table.finish()
     return spec

@@ -59,6 +59,10 @@ class Table:
         except ValueError as error:
             raise self.error(key, f"= {shown(value)} is not {error}") from None
 
+    def has(self, key: str) -> bool:
+        """Whether the key was written."""
+        return key in self._content
+
     def table(self, key: str) -> Table:
         self._known.add(key)
         return Table(self._content.pop(key, {}), f"{self.where}[{key}]")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from certifair.errors import PolicyError
 from certifair.spec import toml_reader
-from certifair.spec.policy import Policy
+from certifair.spec.policy import Policy, replay_property
 from certifair.spec.toml_reader import nearest
 
 COMPLETE = """
@@ -24,6 +24,8 @@ sensitive_features = ["sex", "age"]
 missing = "group"
 split = "part"
 certify = ["test", "late"]
+train = ["fit"]
+inputs = ["income", "debt"]
 window = ["2025-01-01", "2025-06-30"]
 
 [data.values]
@@ -44,6 +46,26 @@ preprocessing = "prep.json"
 frozen = true
 held_out = true
 
+[model]
+factory = "house.nets:small"
+hidden = [8, 4]
+activation = "tanh"
+final = "none"
+layer_norm = true
+seed = 3
+
+[training]
+method = "penalty"
+epochs = 7
+batch = 64
+learning_rate = 0.01
+weight_decay = 0.001
+patience = 2
+validation = 0.2
+loss = "mse"
+penalty = 1.5
+hide_sensitive = true
+
 [layer]
 metric = "conditional_parity"
 sensitive_features = "sex"
@@ -56,6 +78,7 @@ upper = 2
 [serve]
 batch = 256
 threshold = 0.4
+labels_known = true
 
 [gate]
 max_age_days = 30
@@ -143,7 +166,28 @@ def test_every_key_is_read() -> None:
         "lower": Fraction(-1, 2),
         "upper": Fraction(2),
     }
-    assert vars(policy.serve) == {"batch": 256, "threshold": Fraction(2, 5)}
+    assert vars(policy.serve) == {"batch": 256, "threshold": Fraction(2, 5), "labels_known": True}
+    assert (data.train, data.inputs, data.fractions) == (("fit",), ("income", "debt"), ())
+    assert vars(policy.model) == {
+        "factory": "house.nets:small",
+        "hidden": (8, 4),
+        "activation": "tanh",
+        "final": "none",
+        "layer_norm": True,
+        "seed": 3,
+    }
+    assert vars(policy.training) == {
+        "method": "penalty",
+        "epochs": 7,
+        "batch": 64,
+        "learning_rate": Fraction(1, 100),
+        "weight_decay": Fraction(1, 1000),
+        "patience": 2,
+        "validation": Fraction(1, 5),
+        "loss": "mse",
+        "penalty": Fraction(3, 2),
+        "hide_sensitive": True,
+    }
     assert vars(policy.gate) == {
         "max_age_days": 30,
         "require_registration": True,
@@ -435,6 +479,36 @@ def test_methods_fit_their_map(method: str, mapped: str) -> None:
         assert "does not go with map" in refused(text)
 
 
+def replay(**keys: Any) -> str:
+    lines = {"id": '"r"', "kind": '"replay"', "epsilon": '"0.000001"', **keys}
+    return "[[property]]\n" + "\n".join(f"{key} = {value}" for key, value in lines.items() if value is not None)
+
+
+def test_a_replay_has_an_id_and_an_epsilon_and_nothing_else() -> None:
+    policy = parse(replay())
+    (item,) = policy.properties
+    assert item == replay_property(Fraction(1, 10**6), "r")
+    assert (item.kind, item.form, item.map, item.method) == ("replay", "network", "scores", "ball")
+    assert (item.metric, item.sensitive_features, item.condition_on, item.about) == ("", (), None, None)
+    assert policy.columns() == ()
+    assert parse(replay(epsilon="0")).properties[0].threshold == 0
+
+
+@pytest.mark.parametrize(
+    "key", ["metric", "sensitive_features", "intersectional", "condition", "ratio", "tau", "threshold", "confidence",
+            "map", "method", "min_group_size", "form", "epsilom"]
+)  # fmt: skip
+def test_a_replay_with_more_is_refused(key: str) -> None:
+    value = {"metric": '"demographic_parity"', "sensitive_features": '["g"]'}.get(key, "0")
+    assert f"{key} does not belong to kind = 'replay'" in refused(replay(**{key: value}))
+
+
+def test_a_replay_needs_both() -> None:
+    assert "epsilon is missing" in refused(replay(epsilon=None))
+    assert "id is missing" in refused(replay(id=None))
+    assert "epsilon = -1" in refused(replay(epsilon="-1"))
+
+
 def test_a_property_compares_somebody_and_not_too_many() -> None:
     def asked(values: int, **keys: Any) -> str:
         return f"[data.values]\ng = {list(range(values))}\n" + demand(**keys)
@@ -527,3 +601,45 @@ def test_decimals_of_toml_reach_the_reader_as_decimals() -> None:
     assert toml_reader.decimal(Decimal("0.1")) == Fraction(1, 10)
     with pytest.raises(ValueError, match="plain decimal"):
         toml_reader.decimal(0.1)
+
+
+# ---------------------------------------------------------------------------------------------------- training
+def test_the_parts_of_a_split_add_up() -> None:
+    policy = parse("[data]\nsplit = {train = 0.7, test = 0.3}\n")
+    assert (policy.data.split, policy.data.fractions) == (None, (("train", Fraction(7, 10)), ("test", Fraction(3, 10))))
+    assert "add up to 1" in refused("[data]\nsplit = {train = 0.7, test = 0.2}\n")
+    assert "column's name" in refused("[data]\nsplit = 3\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("[model]\nfactory = 'mlpp'", "module:function"),
+        ("[model]\nhidden = [8, 0]", "above 0"),
+        ("[model]\nactivation = 'swish'", "one of"),
+        ("[training]\nmethod = 'layer'", "one of"),
+        ("[training]\nepochs = 0", "above 0"),
+        ("[training]\nlearning_rate = 0", "above 0"),
+        ("[training]\nvalidation = 1", "below 1"),
+        ("[training]\npenalty = -1", "0 or more"),
+        ("[training]\nepoch = 3", "epochs"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(text: str, word: str) -> None:
+    assert word in refused(text + "\n")
+
+
+LAYER = "[layer]\nmetric = 'equalized_odds'\nsensitive_features = 'sex'\nepsilon = 0.1\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "metric"),
+    [
+        ("", "equalized_odds"),  # imported predictions: the owner says what served them
+        ("[training]\n", None),  # nobody knows the labels of the people to be served
+        ("[training]\n[serve]\nlabels_known = true\n", "equalized_odds"),
+        ("[training]\nmethod = 'penalty'\n[serve]\nlabels_known = true\n", None),
+    ],
+)
+def test_the_layer_that_serves(more: str, metric: str | None) -> None:
+    assert parse(LAYER + more).served_metric == metric

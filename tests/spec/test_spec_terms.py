@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from certifair.evidence.canonical import canonical, strict_json
 from certifair.spec import metrics
 from certifair.spec.groups import MISSING, Cell, Partition, cells_of, partition_of, partitions_of
-from certifair.spec.policy import LayerSpec, Policy, Property, projection_property
+from certifair.spec.policy import LayerSpec, Policy, Property, projection_property, replay_property
 from certifair.spec.terms import Terms, statement, terms_of
 from certifair.spec.verdict import Verdict
 from tests.oracles import metric_oracle as oracle
@@ -223,6 +223,36 @@ def test_intersections_run_the_last_feature_fastest() -> None:
     marginal = partitions_of(["sex", "race"], VALUES, intersectional=False)
     assert [p.features for p in marginal] == [("sex",), ("race",)]
     assert marginal[1].group_name(2) == "c"
+
+
+def test_a_replay_speaks_of_nobody_in_particular() -> None:
+    terms = terms_of(replay_property(), VALUES)
+    document = terms.to_json()
+    assert Terms.from_json(document) == terms
+    assert document == {
+        "id": "replay",
+        "kind": "replay",
+        "form": "network",
+        "map": "scores",
+        "scope": "batch",
+        "metric": None,
+        "sensitiveFeatures": [],
+        "intersectional": False,
+        "conditionOn": None,
+        "conditions": [],
+        "partitions": [],
+        "comparator": "<=",
+        "threshold": "0.000001",
+        "tau": "0",
+        "decisionThreshold": "0",
+        "minGroupSize": 1,
+        "confidence": None,
+        "method": "ball",
+    }
+    assert statement(terms) == (
+        "the largest difference between a logged score and the value of the network over the reals, for everybody in "
+        "the evidence, is at most 0.000001"
+    )
 
 
 def test_cells_stand_partition_by_partition_condition_by_condition() -> None:

@@ -30,7 +30,7 @@ def _candidates(rows: Rows, box: Box, candidate: Floats | None) -> Iterator[Floa
 
     k, width = len(rows), rows.matrix.shape[1]
     means = rows.matrix * rows.people
-    limit = np.array([float(value) for value in rows.epsilon])
+    limit = rows.limits
     bounds = [(float(box[0]), float(box[1]))] * width + [(0, None)]
     found = linprog(
         c=np.append(np.zeros(width), 1.0),
@@ -58,15 +58,12 @@ def _confirm(rows: Rows, box: Box, weights: Floats) -> Mapping[str, Fraction] | 
 
 def _matrix(rows: Rows) -> list[list[Fraction]]:
     """A[k, i] of a person of each joint cell, exactly."""
-    pattern = rows.pattern
-    members = pattern.incidence.astype(bool)
-    people = {cell: int(rows.people[inside].sum()) for cell, inside in zip(pattern.cells, members, strict=True)}
-    index = {cell: c for c, cell in enumerate(pattern.cells)}
+    people = [sum(rows.people.item(j) for j in members) for members in rows.pattern.members]
     matrix = []
-    for row in pattern.rows:
-        line = [Fraction(0)] * members.shape[1]
-        for cell, factor in zip(row.cells, row.factors, strict=False):
-            for j in np.flatnonzero(members[index[cell]]):
-                line[j] += Fraction(factor) / people[cell]
+    for terms in rows.pattern.terms:
+        line = [Fraction(0)] * len(rows.people)
+        for c, factor in terms:
+            for j in rows.pattern.members[c]:
+                line[j] += Fraction(factor) / people[c]
         matrix.append(line)
     return matrix

@@ -15,18 +15,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from certifair.layer.solvers import _kernels
-from certifair.layer.solvers.base import Floats, Problem, Shift
+from certifair.layer.solvers.base import NEAR, Floats, Problem, Shift
 
 _NOISE = 2.0**-50
 _FAR = 2.0**60
-_NEAR = 2.0**7
-_SAMPLE, _STRIDE = 1 << 16, 16
+_SAMPLE, _RUN, _STRIDE = 1 << 16, 64, 32
 
 
 @final
@@ -50,11 +49,11 @@ class Search:
         self.matrix, self.offsets = problem.rows.matrix, problem.rows.offset_floats
         self.joint, self.z = problem.joint, problem.scores
         width = self.box[1] - self.box[0]
-        outside = max(float(self.z.max()) - self.box[1], self.box[0] - float(self.z.min()))
-        self.far = outside > _NEAR * width
+        self.far = problem.far
+        self.reach = (NEAR + 2) * width
         if self.far:  # what lies beyond counts as lying there: floats could not place the box from further away
             self.z = np.clip(self.z, self.box[0] - _FAR * width, self.box[1] + _FAR * width)
-        self.reach = min(outside, _FAR * width) + 2 * width
+            self.reach = float(np.abs(self.z).max()) + self.reach
         self.scale = max(abs(self.box[0]), abs(self.box[1]))
         self.tolerance = 2.0**-48 * self.scale
         nu = np.zeros(len(epsilon)) if start is None else start
@@ -71,7 +70,8 @@ class Search:
     def gradient(self) -> Floats:
         """The steepest subgradient: 0 exactly at an optimum."""
         at_zero = self.r - np.minimum(np.maximum(self.r, -self.epsilon), self.epsilon)
-        return np.where(self.nu == 0, at_zero, self.r - self.epsilon * np.sign(self.nu))
+        found: Floats = np.where(self.nu == 0, at_zero, self.r - self.epsilon * np.sign(self.nu))
+        return found
 
     def point(self) -> DualPoint:
         """Where the search stands."""
@@ -105,7 +105,7 @@ class Search:
         return direction if endless else None
 
     def _active(self, gradient: Floats, attempt: int) -> NDArray[np.intp]:
-        """Rows with a multiplier, and of each block the most violated one; now and then a single row, to leave a cycle."""
+        """Rows with a multiplier, and of each block the most violated one; now and then one alone, to leave a cycle."""
         size = np.abs(gradient)
         if len(size) == 1:
             return np.zeros(1, dtype=np.intp)
@@ -149,6 +149,7 @@ class Search:
         noise = _NOISE * (float(np.abs(moves) @ self.rows.people) * self.scale + abs(slope))
         value, curvature = float(moves @ self.sums) - slope, float(np.square(moves) @ self.free)
         base, done, low, high, depth = self.shift, 0.0, 0.0, math.inf, 0
+        shift, tally = self.shift, np.stack([self.sums, self.free])
         tau = min(most, value / curvature if curvature > 0 else 1.0)
         for count in range(500):
             shift = _moved(base, moves, tau, self.far)
@@ -193,15 +194,21 @@ def _next(low: float, high: float, newton: float, count: int) -> float:
 
 
 def first_guess(problem: Problem, epsilon: Floats) -> Floats | None:
-    """Of a large batch: the multipliers of every sixteenth person, scaled. Newton corrects them in a pass or two."""
+    """Of a large batch: the multipliers of a part of its people, scaled. Newton corrects them in a pass or two."""
     n = len(problem.scores)
     if n < _SAMPLE:
         return None
-    joint = np.ascontiguousarray(problem.joint[::_STRIDE])
+    joint = _sample(problem.joint)
     people = np.bincount(joint, minlength=problem.rows.matrix.shape[1])
     rows = problem.rows.subsample(people)
     if rows is None:
         return None
-    part = Problem(np.ascontiguousarray(problem.scores[::_STRIDE]), joint, rows, problem.grid)
+    part = Problem(_sample(problem.scores), joint, rows, problem.grid, problem.far)
     found = Search(part, epsilon).run(limit=20).multipliers
     return found * (n / len(joint))
+
+
+def _sample(values: NDArray[Any]) -> NDArray[Any]:
+    """Short runs of neighbours, spread evenly: cheaper to copy than single people."""
+    whole = len(values) // _RUN * _RUN
+    return values[:whole].reshape(-1, _RUN)[::_STRIDE].reshape(-1)

@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Box = tuple[float, float]
 BLOCK = 4096
 _FAST = {"reassoc", "nsz", "contract", "nnan"}  # sums may be reordered; nothing here is NaN
 _MAGIC = 1.5 * 2.0**52
@@ -21,30 +22,40 @@ _MAGIC = 1.5 * 2.0**52
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
-def has_only_finite(z: Floats) -> bool:
-    """Whether no value is NaN or infinite."""
-    total = 0.0
+def survey(z: Floats, low: float, high: float) -> tuple[bool, bool]:
+    """(whether all values are finite, whether one is below low or above high)."""
+    nothing = beyond = 0.0
     for i in range(len(z)):
-        total += z[i] * 0.0
-    return total == 0.0
+        nothing += z[i] * 0.0
+        beyond += 1.0 if z[i] < low or z[i] > high else 0.0
+    return nothing == 0.0, beyond > 0.0
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
 def code_range(codes: NDArray[np.integer[Any]], small: NDArray[np.uint8]) -> tuple[int, int, int]:
     """(smallest, largest, sum) of the codes, which are copied into bytes along the way."""
+    # written out: min() and max() would not compile to vector instructions
     low, high, total = codes[0], codes[0], 0
     for i in range(len(codes)):
         code = codes[i]
-        low = min(low, code)
-        high = max(high, code)
+        low = code if code < low else low
+        high = code if code > high else high
         total += code
         small[i] = code
     return low, high, total
 
 
+@njit(cache=True, nogil=True)
+def _two(shift: Floats) -> tuple[float, float]:
+    """The shift of code 0, and what code 1 adds to it."""
+    return shift[0], shift[-1] - shift[0]
+
+
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _tally_two(z: Floats, codes: Any, start: float, step: float, lower: float, upper: float) -> Any:
+def _tally_two(z: Floats, codes: Any, shift: Floats, box: Box) -> Any:
     """(sum of everybody, sum of code 1, people strictly inside, of these code 1)."""
+    start, step = _two(shift)
+    lower, upper = box
     total = second = inside = inside_second = 0.0
     for i in range(len(z)):
         code = float(codes[i])
@@ -60,8 +71,9 @@ def _tally_two(z: Floats, codes: Any, start: float, step: float, lower: float, u
 
 
 @njit(cache=True, nogil=True)
-def _tally_many(z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float, upper: float, out: Floats) -> None:
+def _tally_many(z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, out: Floats) -> None:
     """out[0] and out[1]: sums and people inside, by code. The shift is shift + rest (see `exact._Shift`)."""
+    lower, upper = box
     width = len(shift)
     block = max(BLOCK, 8 * width)
     for begin in range(0, len(z), block):
@@ -76,10 +88,10 @@ def _tally_many(z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _round_two(
-    z: Floats, codes: Any, start: float, step: float, lower: float, upper: float, scale: float, y: Floats
-) -> None:
+def _round_two(z: Floats, codes: Any, shift: Floats, box: Box, scale: float, y: Floats) -> None:
     """Clip and scale to integers, kept as floats."""
+    start, step = _two(shift)
+    lower, upper = box
     for i in range(len(z)):
         v = z[i] - (start + float(codes[i]) * step)
         v = max(v, lower)
@@ -103,14 +115,12 @@ def _scale(y: Floats, factor: float) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _round_few(
-    z: Floats, codes: Any, start: float, step: float, lower: float, upper: float, scale: float, y: Floats, out: Any
-) -> None:
+def _round_few(z: Floats, codes: Any, shift: Floats, box: Box, scale: float, y: Floats, out: Any) -> None:
     """Sums of integers |v| ≤ 2⁴⁰: those of a block are at most 2⁵², so exact in float64 in any order."""
     for begin in range(0, len(z), BLOCK):
         end = min(begin + BLOCK, len(z))
         part, code = y[begin:end], codes[begin:end]
-        _round_two(z[begin:end], code, start, step, lower, upper, scale, part)
+        _round_two(z[begin:end], code, shift, box, scale, part)
         total, second = _sum_two(part, code)
         _scale(part, 1.0 / scale)
         _add(out, 0, np.int64(total - second))
@@ -119,7 +129,7 @@ def _round_few(
 
 
 @njit(cache=True, nogil=True)
-def _add(out: Any, code: int, amount: int) -> None:
+def _add(out: Any, code: int, amount: Any) -> None:
     """out[0]·2²⁰ + out[1] += amount: neither overflows below 2⁴³ people."""
     out[0, code] += amount >> 20
     out[1, code] += amount & 0xFFFFF
@@ -127,8 +137,9 @@ def _add(out: Any, code: int, amount: int) -> None:
 
 @njit(cache=True, nogil=True)
 def _round_many(
-    z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float, upper: float, scale: float, y: Floats, out: Any
+    z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, scale: float, y: Floats, out: Any
 ) -> None:
+    lower, upper = box
     for i in range(len(z)):
         code = codes[i]
         v = (z[i] - shift[code]) - rest[code]
@@ -138,13 +149,15 @@ def _round_many(
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _gather_two(g: Floats, z: Floats, codes: Any, start: float, step: float, lower: float, upper: float) -> Any:
+def _gather_two(g: Floats, z: Floats, codes: Any, shift: Floats, box: Box) -> Any:
     """(people strictly inside, of these code 1, their sum of g, that of code 1)."""
+    start, step = _two(shift)
+    lower, upper = box
     inside = inside_second = total = second = 0.0
     for i in range(len(z)):
         code = float(codes[i])
         v = z[i] - (start + code * step)
-        free = 1.0 if lower < v and v < upper else 0.0
+        free = 1.0 if lower < v < upper else 0.0
         inside += free
         inside_second += free * code
         total += free * g[i]
@@ -153,10 +166,9 @@ def _gather_two(g: Floats, z: Floats, codes: Any, start: float, step: float, low
 
 
 @njit(cache=True, nogil=True)
-def _gather_many(
-    g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float, upper: float, out: Floats
-) -> None:
+def _gather_many(g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, out: Floats) -> None:
     """out[0] and out[1]: people strictly inside and their sum of g, by code."""
+    lower, upper = box
     for i in range(len(z)):
         v = (z[i] - shift[codes[i]]) - rest[codes[i]]
         if lower < v < upper:
@@ -169,24 +181,25 @@ def _spread_two(
     g: Floats,
     z: Floats,
     codes: Any,
-    start: float,
-    step: float,
-    lower: float,
-    upper: float,
-    first: float,
-    more: float,
+    shift: Floats,
+    box: Box,
+    move: Floats,
     out: Floats,
 ) -> None:
+    start, step = _two(shift)
+    first, more = _two(move)
+    lower, upper = box
     for i in range(len(z)):
         code = float(codes[i])
         v = z[i] - (start + code * step)
-        out[i] = g[i] - (first + code * more) if lower < v and v < upper else 0.0
+        out[i] = g[i] - (first + code * more) if lower < v < upper else 0.0
 
 
 @njit(cache=True, nogil=True)
 def _spread_many(
-    g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, lower: float, upper: float, move: Floats, out: Floats
+    g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, move: Floats, out: Floats
 ) -> None:
+    lower, upper = box
     for i in range(len(z)):
         v = (z[i] - shift[codes[i]]) - rest[codes[i]]
         out[i] = g[i] - move[codes[i]] if lower < v < upper else 0.0
@@ -196,20 +209,15 @@ def _few(shift: Floats, rest: Floats) -> bool:
     return len(shift) <= 2 and not rest.any()
 
 
-def _two(shift: Floats) -> tuple[float, float]:
-    """Shift of code 0, and what code 1 adds to it."""
-    return float(shift[0]), float(shift[-1] - shift[0])
-
-
 def tally(z: Floats, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float]) -> Floats:
     """(2, J): by joint cell the sum of y, and how many people lie in the box unclipped."""
     if _few(shift, rest):
-        total, second, inside, inside_second = _tally_two(z, codes, *_two(shift), *box)
+        total, second, inside, inside_second = _tally_two(z, codes, shift, box)
         if len(shift) == 1:
             return np.array([[total], [inside]])
         return np.array([[total - second, second], [inside - inside_second, inside_second]])
     out = np.zeros((2, len(shift)))
-    _tally_many(z, codes, shift, rest, *box, out)
+    _tally_many(z, codes, shift, rest, box, out)
     return out
 
 
@@ -219,21 +227,21 @@ def round_all(
     """Write y, clipped and rounded to multiples of 1/scale, and return its exact sums by joint cell, as multiples."""
     sums = np.zeros((2, len(shift)), dtype=np.int64)
     if _few(shift, rest):
-        _round_few(z, codes, *_two(shift), *box, scale, y, sums)
+        _round_few(z, codes, shift, box, scale, y, sums)
     else:
-        _round_many(z, codes, shift, rest, *box, scale, y, sums)
+        _round_many(z, codes, shift, rest, box, scale, y, sums)
     return [(high << 20) + low for high, low in sums.T.tolist()]
 
 
 def gather(g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float]) -> Floats:
     """(2, J): by joint cell, how many people are strictly inside the box, and their sum of g."""
     if _few(shift, rest):
-        inside, inside_second, total, second = _gather_two(g, z, codes, *_two(shift), *box)
+        inside, inside_second, total, second = _gather_two(g, z, codes, shift, box)
         if len(shift) == 1:
             return np.array([[inside], [total]])
         return np.array([[inside - inside_second, inside_second], [total - second, second]])
     out = np.zeros((2, len(shift)))
-    _gather_many(g, z, codes, shift, rest, *box, out)
+    _gather_many(g, z, codes, shift, rest, box, out)
     return out
 
 
@@ -249,6 +257,6 @@ def spread_all(
 ) -> None:
     """out_i = g_i − move[code] for who is strictly inside the box, 0 for the others."""
     if _few(shift, rest):
-        _spread_two(g, z, codes, *_two(shift), *box, *_two(move), out)
+        _spread_two(g, z, codes, shift, box, move, out)
     else:
-        _spread_many(g, z, codes, shift, rest, *box, move, out)
+        _spread_many(g, z, codes, shift, rest, box, move, out)

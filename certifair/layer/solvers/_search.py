@@ -6,8 +6,6 @@ An integer program: everybody of one joint cell with one score moves together, b
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 
 from certifair.layer.solvers.base import Floats, Problem
@@ -26,7 +24,7 @@ def search_grid(problem: Problem, y: Floats, sums: list[int]) -> tuple[Floats, l
     chosen = np.argsort(size, kind="stable")[:_MOST]  # single people first: they adjust a mean most finely
     now = problem.rows.matrix @ np.array([float(total) for total in sums])
     scale = problem.grid.scale
-    limit = np.array([float(value) for value in problem.rows.epsilon]) * scale
+    limit = problem.rows.limits * scale
     offsets = problem.rows.offset_floats * scale
     effect = problem.rows.matrix[:, joint[chosen]] * size[chosen]
     low = np.maximum(-_REACH, problem.grid.first - steps[chosen])

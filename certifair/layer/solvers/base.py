@@ -16,6 +16,7 @@ from certifair.layer.grid import Grid
 from certifair.layer.rows import Rows
 
 Floats = NDArray[np.float64]
+NEAR = 2.0**7
 
 
 class Status(Enum):
@@ -33,12 +34,16 @@ class Status(Enum):
 @final
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One column of one batch: project `scores` (n,) onto box and rows. `joint` (n,): each person's joint cell."""
+    """One column of one batch: project `scores` (n,) onto box and rows. `joint` (n,): each person's joint cell.
+
+    `far`: a score lies more than NEAR box widths outside the box, where single floats become too coarse for the grid.
+    """
 
     scores: Floats
     joint: NDArray[Any]
     rows: Rows
     grid: Grid
+    far: bool
 
     @property
     def box(self) -> tuple[float, float]:
@@ -95,4 +100,4 @@ class Solver(ABC):
 
     @abstractmethod
     def solve(self, problem: Problem, start: Floats | None = None) -> Answer:
-        """Project. `start` (K,): multipliers to begin with, which can make it faster, never different beyond rounding."""
+        """Project. `start` (K,): multipliers to begin with; they can make it faster, never different beyond rounding."""

@@ -2,8 +2,8 @@
 
 Why a solved answer is feasible: the integer sums of what is served are put into every row with the tolerance as it was
 written, in rational arithmetic; the box's ends are grid points. Nothing else is trusted, so it does not matter how the
-answer was found. Rounding each person by at most half a grid step moves a row by at most ‖a_k‖₁/2 steps: with tolerances
-tightened by that much the answer would always pass, in practice by far less, which is tried first.
+answer was found. Rounding each person by at most half a grid step moves a row by at most ‖a_k‖₁/2 steps: with a
+tolerance tightened by that much the answer would always pass. Far less does in practice, and is tried first.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import final
 
 import numpy as np
 
+from certifair.layer.rows import Rows
 from certifair.layer.solvers import _kernels
 from certifair.layer.solvers._conflict import find_conflict
 from certifair.layer.solvers._dual import DualPoint, Search, first_guess
 from certifair.layer.solvers._search import search_grid
-from certifair.layer.rows import Rows
 from certifair.layer.solvers.base import Answer, Floats, Problem, Solver, Status
 
 
@@ -30,7 +30,7 @@ class Exact(Solver):
     def solve(self, problem: Problem, start: Floats | None = None) -> Answer:
         """The projection, feasible exactly, or why there is none."""
         step = float(problem.grid.step)
-        limits = np.array([float(value) for value in problem.rows.epsilon])
+        limits = problem.rows.limits
         if start is None:
             start = first_guess(problem, limits)
         search = Search(problem, limits, start)
@@ -52,7 +52,7 @@ class Exact(Solver):
 
 def _margins(rows: Rows, step: float) -> Iterator[Floats]:
     """By how much to tighten: what rounding errors come to if they do not conspire, then the most that they can be."""
-    most = np.array([float(norm) for norm in rows.norms]) * step / 2
+    most = rows.pattern.norms * (step / 2)
     smallest = float((rows.pattern.incidence @ rows.people).min(initial=np.inf))
     yield np.minimum(most, 2 * step / np.sqrt(smallest))
     yield most + step / 64
@@ -63,12 +63,8 @@ def _served(problem: Problem, point: DualPoint) -> tuple[Answer, list[int]]:
     grid, shift = problem.grid, point.shift
     y = np.empty(len(problem.scores))
     sums = _kernels.round_all(problem.scores, problem.joint, shift.value, shift.rest, grid.box, grid.scale, y)
-    status = Status.SOLVED if _holds(problem, sums) else Status.NO_GRID_POINT
+    status = Status.SOLVED if problem.rows.holds(sums, grid.step) else Status.NO_GRID_POINT
     return Answer(status, y, point.multipliers, shift), sums
-
-
-def _holds(problem: Problem, sums: list[int]) -> bool:
-    return all(excess <= 0 for excess in problem.rows.excess(sums, problem.grid.step))
 
 
 def _last_resort(problem: Problem, point: DualPoint, step: float) -> Answer:
@@ -83,7 +79,7 @@ def _last_resort(problem: Problem, point: DualPoint, step: float) -> Answer:
     if answer.status:
         return answer
     found = search_grid(problem, answer.predictions, sums)
-    if found is not None and _holds(problem, found[1]):
+    if found is not None and problem.rows.holds(found[1], problem.grid.step):
         return Answer(Status.SOLVED, found[0], point.multipliers, point.shift)
     if point.residual > step:
         reason = f"a row was left {point.residual:.3g} above its tolerance, and no proof was found that it must be"
