@@ -98,7 +98,7 @@ class Rows:
             value: Fraction | int = sum(factor * totals[c] * (common // people[c]) for c, factor in terms)
             if offset:
                 value -= offset * common / step
-            if abs(value) * step.numerator * limit.denominator > limit.numerator * common * step.denominator:
+            if max(value, -value) * step.numerator * limit.denominator > limit.numerator * common * step.denominator:
                 return False
         return True
 

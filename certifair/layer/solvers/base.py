@@ -100,4 +100,4 @@ class Solver(ABC):
 
     @abstractmethod
     def solve(self, problem: Problem, start: Floats | None = None) -> Answer:
-        """Project. `start` (K,): multipliers to begin with; they can make it faster, never different beyond rounding."""
+        """Project. `start` (K,): multipliers to begin with; they can make it faster, not different beyond rounding."""

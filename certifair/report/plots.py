@@ -1,0 +1,118 @@
+"""Three pictures: how training went, what the layer did to each group, and what a smaller tolerance costs.
+
+Each function returns the bytes of a PNG or SVG, the same for the same numbers: no display, no global state, no date.
+Needs matplotlib, the extra `report`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from certifair.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Format = Literal["png", "svg"]
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#999999")
+"""Okabe and Ito's, which colour-blind people can tell apart."""
+_STYLES = ("-", "--", ":", "-.")
+_BINS = 40
+
+
+def plot_history(history: Sequence[Mapping[str, Any]], epsilon: float | None = None, form: Format = "png") -> bytes:
+    """Losses and gaps by epoch. `history`: one record an epoch, numbers by name; names that hold `gap` go below.
+
+    `epsilon` is drawn as a line beside the gaps. Raises InputError for an empty history.
+    """
+    if not history:
+        raise InputError("the history holds no epoch", advice="train first")
+    names = [name for name in history[0] if isinstance(history[0][name], (int, float)) and name != "epoch"]
+    upper = [name for name in names if "loss" in name]
+    lower = [name for name in names if "gap" in name]
+    figure, axes = _figure(max(1, bool(upper) + bool(lower)))
+    epochs = [record.get("epoch", number) for number, record in enumerate(history, 1)]
+    for axis, shown, title in zip(axes, [part for part in (upper, lower) if part], ("loss", "gap"), strict=False):
+        for k, name in enumerate(shown):
+            values = [np.nan if record.get(name) is None else float(record[name]) for record in history]
+            axis.plot(epochs, values, _STYLES[k % 4], color=COLOURS[k % 8], label=name.replace("_", " "))
+        axis.set_ylabel(title if upper else "gap")
+    if lower and epsilon is not None:
+        axes[-1].axhline(epsilon, color=COLOURS[7], linewidth=1, label=f"ε = {epsilon:g}")
+    for axis in axes:
+        axis.legend(frameon=False, fontsize=8)
+    axes[-1].set_xlabel("epoch")
+    return _save(figure, form)
+
+
+def plot_groups(
+    scores: ArrayLike, predictions: ArrayLike, groups: Sequence[str] | NDArray[Any], form: Format = "png"
+) -> bytes:
+    """Each group's distribution before (scores) and after (predictions) the layer, its mean as a line; (n,) each.
+
+    Raises InputError for different lengths or nobody.
+    """
+    before, after = np.asarray(scores, dtype=np.float64).ravel(), np.asarray(predictions, dtype=np.float64).ravel()
+    names = np.asarray(groups).astype(str)
+    if not len(before) == len(after) == len(names) or not len(names):
+        raise InputError(
+            f"{len(before)} scores, {len(after)} predictions and {len(names)} groups do not belong together"
+        )
+    figure, axes = _figure(2, share=True)
+    edges = np.histogram_bin_edges(np.concatenate([before, after]), _BINS).tolist()
+    for axis, values, title in zip(
+        axes, (before, after), ("scores, before the layer", "served, after it"), strict=True
+    ):
+        for k, name in enumerate(np.unique(names)):
+            mine = values[names == name]
+            colour, style = COLOURS[k % 8], _STYLES[k // 8 % 4]
+            label = f"{name}: mean {mine.mean():.4f} ({len(mine)})"
+            axis.hist(mine, edges, density=True, histtype="step", color=colour, linestyle=style, label=label)
+            axis.axvline(float(mine.mean()), color=colour, linewidth=1, linestyle=style)
+        axis.set_title(title, loc="left", fontsize=9)
+        axis.set_ylabel("density")
+        axis.legend(frameon=False, fontsize=8)
+    axes[-1].set_xlabel("prediction")
+    return _save(figure, form)
+
+
+def plot_tradeoff(
+    curves: Mapping[str, Sequence[tuple[float, float]]], quality: str = "accuracy", form: Format = "png"
+) -> bytes:
+    """Quality against ε, one curve a method: (ε, quality) pairs by the method's name. Raises InputError for none."""
+    if not any(curves.values()):
+        raise InputError("there is no point to draw", advice="give at least one (epsilon, quality) pair")
+    figure, axes = _figure(1)
+    for k, (name, points) in enumerate(curves.items()):
+        found = sorted(points)
+        x, y = [point[0] for point in found], [point[1] for point in found]
+        axes[0].plot(x, y, _STYLES[k // 8 % 4], marker="o", markersize=3, color=COLOURS[k % 8], label=name)
+    axes[0].set_xlabel("tolerance ε")
+    axes[0].set_ylabel(quality)
+    axes[0].legend(frameon=False, fontsize=8)
+    return _save(figure, form)
+
+
+def _figure(rows: int, *, share: bool = False) -> tuple[Figure, list[Axes]]:
+    try:
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError:
+        raise InputError("plots need matplotlib", advice="pip install 'certifair[report]'") from None
+    figure = Figure(figsize=(6.4, 1.4 + 2.2 * rows), dpi=150, layout="constrained")
+    axes = figure.subplots(rows, 1, sharex=True, sharey=share, squeeze=False).ravel().tolist()
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _save(figure: Figure, form: Format) -> bytes:
+    sink = io.BytesIO()
+    metadata: dict[str, str | None] = {"Software": None} if form == "png" else {"Date": None, "Creator": None}
+    figure.savefig(sink, format=form, metadata=metadata)
+    return sink.getvalue()
