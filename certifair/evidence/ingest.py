@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from certifair.errors import InputError, PolicyError
 from certifair.evidence import files
 from certifair.evidence.bundle import PATHS, Contents, load, manifest_of
 from certifair.evidence.canonical import canonical, sha256
 from certifair.evidence.columns import FEATURE, GROUP, first_duplicate, table_bytes
+from certifair.evidence.inputs import Inputs
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers, read_table, texts
-from certifair.spec import Json, metrics
+from certifair.spec import Json
 from certifair.spec.groups import MISSING
-from certifair.spec.policy import Policy
+from certifair.spec.policy import Policy, Values
 from certifair.spec.toml_reader import nearest
 
 
@@ -43,6 +46,61 @@ def ingest(source: Any, policy: str | Path, out: str | Path, multipliers: Any = 
     }
     if multipliers is not None:
         contents["multipliers"] = _multipliers(multipliers)
+    return _write(contents, exclusions, out)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Served:
+    """What a network gave the people of a part of a table, (n,) each, and how: for `bundle_served`.
+
+    `kept` (rows of the table,) says which rows these are, `exclusions` what became of the others. `multipliers` has the
+    columns batch_id, row, multiplier, or is None where no layer served.
+    """
+
+    kept: NDArray[np.bool_]
+    exclusions: list[Json]
+    scores: NDArray[np.float64]
+    predictions: NDArray[np.float64]
+    batches: NDArray[np.int64]
+    multipliers: pa.Table | None
+    model: bytes
+    inputs: Inputs
+
+
+def bundle_served(source: Any, policy: str | Path, out: str | Path, served: Served) -> int:
+    """Write the bundle `out` of a network that certifair served itself, ready for replay; returns the number of rows.
+
+    `source` is the whole table, with the columns that policy and inputs name. Raises InputError as `ingest` does.
+    """
+    path, out = Path(policy), Path(out)
+    content = files.read_input(path)
+    parsed = Policy.parse(content, str(path))
+    wanted = [*_named(parsed), *(item.column for item in served.inputs.items)]
+    table, where = read_table(source, list(dict.fromkeys(wanted)))
+    data, predictions = _people(parsed, parsed.declared(str(path)), table, where)
+    bundled = served.inputs.bundled(table)
+    data |= {name: bundled[name] for name in bundled.column_names}
+    chosen = pa.array(served.kept)
+    rows = pa.table(predictions).filter(chosen).set_column(1, "batch_id", [pa.array(served.batches)])
+    rows = rows.append_column("score", [served.scores]).append_column("prediction", [served.predictions])
+    preprocessing = served.inputs.to_bytes()
+    model = {"name": PATHS["model"], "sha256": sha256(served.model)}
+    contents: Contents = {
+        "data": table_bytes(pa.table(data).filter(chosen)),
+        "predictions": table_bytes(rows),
+        "policy": content,
+        "model": served.model,
+        "preprocessing": preprocessing,
+        "system": canonical(system_of(parsed, model, sha256(preprocessing))),
+    }
+    if served.multipliers is not None:
+        contents["multipliers"] = table_bytes(served.multipliers)
+    return _write(contents, served.exclusions, out)
+
+
+def _write(contents: Contents, exclusions: list[Json], out: Path) -> int:
+    """The folder, whole or not at all."""
     contents["manifest"] = manifest_of(contents, exclusions)
     evidence = load(contents, str(out))  # what certify would refuse is refused now
     files.write_directory(out, {PATHS[role]: item for role, item in contents.items()})
@@ -68,9 +126,15 @@ def _wanted(policy: Policy, where: str) -> list[str]:
     if not policy.predictions.score and not policy.predictions.prediction:
         advice = "write [predictions] score = … or prediction = …, the columns of the table"
         raise PolicyError("names neither a score nor a prediction", where=where, advice=advice)
-    named = [policy.data.id, policy.data.label, policy.data.split, policy.predictions.batch]
-    named += [policy.predictions.score, policy.predictions.prediction, *policy.columns()]
+    predictions = policy.predictions
+    named = [*_named(policy), predictions.batch, predictions.score, predictions.prediction]
     return list(dict.fromkeys(name for name in named if name is not None))
+
+
+def _named(policy: Policy) -> list[str]:
+    """The columns that a policy speaks of, but for those of predictions."""
+    named = [policy.data.id, policy.data.label, policy.data.split, *policy.columns()]
+    return [name for name in named if name is not None]
 
 
 def _check_maps(policy: Policy, where: str) -> None:
@@ -78,24 +142,15 @@ def _check_maps(policy: Policy, where: str) -> None:
         if item.map != "served" and policy.predictions.score is None:
             advice = "name the score's column in [predictions] score"
             raise PolicyError(f"property {item.id!r} speaks of {item.map}", where=where, advice=advice)
-        if metrics.get(item.metric).needs_label and policy.data.label is None:
+        if item.about is not None and item.about.needs_label and policy.data.label is None:
             advice = "name its column in [data] label"
             raise PolicyError(f"property {item.id!r} needs the label", where=where, advice=advice)
 
 
-def _tables(
-    policy: Policy, values: dict[str, tuple[str, ...]], table: pa.Table, where: str
-) -> tuple[pa.Table, pa.Table, list[Json]]:
+def _tables(policy: Policy, values: Values, table: pa.Table, where: str) -> tuple[pa.Table, pa.Table, list[Json]]:
     """(data, predictions, exclusions). All rows are checked, the excluded ones too."""
     kept, exclusions = _kept(policy, table, where)
-    ids = _ids(policy, table, where)
-    data: dict[str, Any] = {"row_id": ids}
-    served: dict[str, Any] = {"row_id": ids, "batch_id": pa.nulls(table.num_rows)}
-    for name, declared in values.items():
-        column, codes = _grouped(texts(table[name], name, where), name, declared, policy, where)
-        data[FEATURE + name], served[GROUP + name] = column, codes
-    if policy.data.label is not None:
-        data["label"] = numbers(table[policy.data.label], policy.data.label, where)
+    data, served = _people(policy, values, table, where)
     score, prediction = policy.predictions.score, policy.predictions.prediction or policy.predictions.score
     if score is not None:
         served["score"] = numbers(table[score], score, where)
@@ -106,8 +161,24 @@ def _tables(
     return data_table, served_table.set_column(1, "batch_id", [batches]), exclusions
 
 
+def _people(policy: Policy, values: Values, table: pa.Table, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The columns of data and predictions that do not depend on what was served; batches are to be filled in."""
+    ids = _ids(policy, table, where)
+    data: dict[str, Any] = {"row_id": ids}
+    served: dict[str, Any] = {"row_id": ids, "batch_id": pa.nulls(table.num_rows)}
+    for name, declared in values.items():
+        column, codes = _grouped(texts(table[name], name, where), name, declared, policy, where)
+        data[FEATURE + name], served[GROUP + name] = column, codes
+    if policy.data.label is not None:
+        data["label"] = numbers(table[policy.data.label], policy.data.label, where)
+    return data, served
+
+
 def _kept(policy: Policy, table: pa.Table, where: str) -> tuple[pa.Array, list[Json]]:
     """Which rows are certified (a mask), and how many of each other split are not."""
+    if policy.data.fractions:
+        advice = "name the column that holds each row's part"
+        raise PolicyError("draws a split, which belongs to `certifair train`", where=where, advice=advice)
     if policy.data.split is None:
         return pa.array(np.ones(table.num_rows, dtype=bool)), []
     split = texts(table[policy.data.split], policy.data.split, where).cast(pa.string())

@@ -34,8 +34,8 @@ def first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def read_table(source: Any, columns: Sequence[str]) -> tuple[pa.Table, str]:
-    """The named columns of a file (by its suffix) or of a data frame, and a name for it in errors."""
+def read_table(source: Any, columns: Sequence[str] | None) -> tuple[pa.Table, str]:
+    """The named columns (None: all) of a file (by its suffix) or of a data frame, and a name for it in errors."""
     if isinstance(source, (str, Path)):
         return _read_file(Path(source), columns), str(source)
     where = type(source).__name__
@@ -47,11 +47,11 @@ def read_table(source: Any, columns: Sequence[str]) -> tuple[pa.Table, str]:
         ) from None
     if isinstance(frame, nw.LazyFrame):
         frame = frame.collect(backend="pyarrow")
-    _check_columns(frame.columns, columns, where)
-    return _not_empty(frame.select(list(columns)).to_arrow(), where), where
+    columns = _chosen(frame.columns, columns, where)
+    return _not_empty(frame.select(columns).to_arrow(), where), where
 
 
-def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
+def _read_file(path: Path, columns: Sequence[str] | None) -> pa.Table:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(
@@ -63,14 +63,14 @@ def _read_file(path: Path, columns: Sequence[str]) -> pa.Table:
     if content.startswith(BYTE_ORDER_MARKS):
         raise InputError("starts with a byte-order mark", where=str(path), advice="save it as UTF-8 without one")
     try:
-        return _not_empty(reader(content, list(columns), str(path)), str(path))
+        return _not_empty(reader(content, columns, str(path)), str(path))
     except (*BROKEN, csv.Error) as error:
         raise InputError(f"cannot be read as a table: {first_line(error)}", where=str(path)) from None
 
 
-def _read_csv(content: bytes, columns: list[str], where: str) -> pa.Table:
+def _read_csv(content: bytes, wanted: Sequence[str] | None, where: str) -> pa.Table:
     header = next(csv.reader(io.StringIO(content[: content.find(b"\n") + 1 or None].decode("utf-8"))))
-    _check_columns(header, columns, where)
+    columns = _chosen(header, wanted, where)
     options = pa.csv.ConvertOptions(
         include_columns=columns,
         column_types={name: pa.string() for name in columns},
@@ -82,16 +82,15 @@ def _read_csv(content: bytes, columns: list[str], where: str) -> pa.Table:
     return pa.csv.read_csv(io.BytesIO(content), convert_options=options, parse_options=parse)
 
 
-def _read_parquet(content: bytes, columns: list[str], where: str) -> pa.Table:
+def _read_parquet(content: bytes, wanted: Sequence[str] | None, where: str) -> pa.Table:
     file = pq.ParquetFile(pa.BufferReader(content))
-    _check_columns(file.schema_arrow.names, columns, where)
-    return file.read(columns=columns)
+    return file.read(columns=_chosen(file.schema_arrow.names, wanted, where))
 
 
-def _read_jsonl(content: bytes, columns: list[str], where: str) -> pa.Table:
+def _read_jsonl(content: bytes, wanted: Sequence[str] | None, where: str) -> pa.Table:
     options = pa.json.ReadOptions(block_size=1 << 24)
     table = pa.json.read_json(io.BytesIO(content), read_options=options)
-    _check_columns(table.column_names, columns, where)
+    columns = _chosen(table.column_names, wanted, where)
     dates = [field.name for field in table.schema if field.name in columns and pa.types.is_temporal(field.type)]
     if dates:  # a text that looks like a date is still a text
         schema = pa.schema([(name, pa.string()) for name in dates])
@@ -100,7 +99,7 @@ def _read_jsonl(content: bytes, columns: list[str], where: str) -> pa.Table:
     return table.select(columns)
 
 
-_READERS: dict[str, Callable[[bytes, list[str], str], pa.Table]] = {
+_READERS: dict[str, Callable[[bytes, Sequence[str] | None, str], pa.Table]] = {
     ".csv": _read_csv,
     ".parquet": _read_parquet,
     ".jsonl": _read_jsonl,
@@ -108,12 +107,14 @@ _READERS: dict[str, Callable[[bytes, list[str], str], pa.Table]] = {
 }
 
 
-def _check_columns(found: Sequence[str], wanted: Sequence[str], where: str) -> None:
-    for name in wanted:
+def _chosen(found: Sequence[str], wanted: Sequence[str] | None, where: str) -> list[str]:
+    """The wanted columns, each there once; all of them where none is named."""
+    for name in found if wanted is None else wanted:
         if name not in found:
             raise InputError(f"has no column {name!r}", where=where, advice=nearest(name, found))
         if list(found).count(name) > 1:
             raise InputError(f"has two columns {name!r}", where=where, advice="rename one")
+    return list(found if wanted is None else wanted)
 
 
 def _not_empty(table: pa.Table, where: str) -> pa.Table:

@@ -13,7 +13,7 @@ import torch
 from certifair.errors import InputError
 from certifair.layer import solvers
 from certifair.layer.autograd import Project
-from certifair.layer.encoding import Column, Encoded, encode_column, feature_columns, join
+from certifair.layer.encoding import Codes, Column, Encoded, encode_column, feature_columns, join
 from certifair.layer.grid import BITS, Grid
 from certifair.layer.result import Projection, ProjectionError, Solved
 from certifair.layer.rows import Rows, rows_of
@@ -33,7 +33,8 @@ class FairnessLayer(torch.nn.Module):
     `metric`: a name (`certifair.spec.metrics.names()`) or a `Metric` of your own. `epsilon`: what every row may be, the
     decimal that is written (0.05 is 1/20); `tolerances`: other values for single rows, by name. `features`: names of
     the sensitive features; `values`: their declared values, by name, where an absent group is to be seen as absent;
-    `intersectional`: the product of the features instead of each by itself. `solver`: "exact", "cvxpylayers", or a
+    `intersectional`: the product of the features instead of each by itself; `condition`: the name of the column that
+    conditional parity conditions on. `solver`: "exact", "cvxpylayers", or a
     `Solver` of your own.
 
     The layer has no state and no parameters. For fixed groups it is nonexpansive, idempotent and piecewise affine;
@@ -53,6 +54,7 @@ class FairnessLayer(torch.nn.Module):
         features: Sequence[str] | None = None,
         values: Mapping[str, Sequence[str]] | None = None,
         intersectional: bool = False,
+        condition: str = "condition",
         tolerances: Mapping[str, Number] | None = None,
     ) -> None:
         super().__init__()
@@ -65,6 +67,7 @@ class FairnessLayer(torch.nn.Module):
         self.features = None if features is None else tuple(features)
         self.values = None if values is None else {name: tuple(found) for name, found in values.items()}
         self.intersectional = intersectional
+        self.condition = condition
         self.tolerances = {name: _tolerance(value, name) for name, value in (tolerances or {}).items()}
         self._grids = {dtype: Grid.of(self.lower, self.upper, dtype) for dtype in BITS}
 
@@ -126,12 +129,17 @@ class FairnessLayer(torch.nn.Module):
         predictions: torch.Tensor = Project.apply(scores, epsilon, offsets, solved)  # type: ignore[no-untyped-call]
         return Projection(predictions, solved)
 
+    def rows(self, n: int, sensitive_features: Any, labels: Any = None, conditions: Any = None) -> tuple[Rows, Codes]:
+        """What the layer demands of n people, and each one's joint cell (n,): a column of the rows' matrix."""
+        encoded = self._encode(sensitive_features, labels, conditions, n)
+        return self._rows(encoded, labels, None, None), encoded.joint
+
     def _encode(self, features: Any, labels: Any, conditions: Any, n: int) -> Encoded:
         columns = list(feature_columns(features, self.features, self.values))
         if self.metric.needs_condition:
             if conditions is None:
                 raise InputError(f"{self.metric.name} needs conditions", advice="pass conditions=")
-            columns.append(encode_column(conditions, "condition", (self.values or {}).get("condition")))
+            columns.append(encode_column(conditions, self.condition, (self.values or {}).get(self.condition)))
         elif self.metric.label_conditions:
             columns.append(_label_column(labels, self.metric.name))
         return join(columns, n)

@@ -1,0 +1,71 @@
+"""Train with the fairness layer, serve the held-out rows through it, and write the evidence bundle."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certifair.cli.options import say
+
+if TYPE_CHECKING:
+    from certifair.training.history import EpochRecord
+    from certifair.training.run import Run
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--policy", type=Path, required=True, metavar="FILE", help="[data], [model], [training], [layer]"
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV, Parquet or JSONL")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the bundle's folder, a new one")
+
+
+def run(args: argparse.Namespace) -> int:
+    made = train(args.policy, args.data, args.out)
+    print("\n".join(summary(made)))
+    print(f"{args.out}: {len(made.people)} served rows; next: certifair certify {args.out} --key key.pem --out NAME")
+    return 0
+
+
+def train(policy: Path, data: Path, out: Path) -> Run:
+    """The run, with a line of progress now and then on standard error."""
+    from certifair.errors import InputError
+
+    try:
+        from certifair.training.run import train_run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("certifair"):
+            raise
+        raise InputError(f"training needs {error.name}", advice="pip install 'certifair[torch]'") from None
+    return train_run(data, policy, out, _Progress())
+
+
+class _Progress:
+    """Tells of an epoch when a second has passed since the last time."""
+
+    def __init__(self) -> None:
+        self.told = 0.0
+
+    def __call__(self, record: EpochRecord) -> None:
+        now = time.monotonic()
+        if now - self.told < 1:
+            return
+        self.told = now
+        text = f"  epoch {record.epoch}: loss {record.train_loss:.4f}"
+        seen = record.validation
+        if seen is not None and seen.objective is not None and seen.score_gap is not None:
+            text += f"; held out: {seen.objective:.4f}, gap of the scores {seen.score_gap:.4f}"
+        if record.skipped.batches:
+            text += f"; {record.skipped.batches} batches skipped ({record.skipped.reason})"
+        say(text)
+
+
+def summary(made: Run) -> list[str]:
+    """What training and layer did, in figures that the certificate states again: before the layer and after it."""
+    lines = [f"trained on {made.trained} rows, {len(made.history.epochs)} epochs"]
+    lines += [f"note: {count} rows have a {name} that no training row has" for name, count in made.unseen.items()]
+    lines.append(f"{'':<24} {'scores':>10} {'served':>10}")
+    lines += [f"{figure.name:<24} {figure.scores:>10.4f} {figure.served:>10.4f}" for figure in made.figures()]
+    return lines

@@ -1,0 +1,90 @@
+"""A fairness layer's own rows on a batch, as torch code: from them come the gap, the penalty and the batches' cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+
+from certifair.errors import InputError
+from certifair.layer import FairnessLayer, Status
+from certifair.layer.rows import Rows
+from certifair.layer.solvers.base import Answer, Floats, Problem, Solver
+
+
+@final
+class _Asks(Solver):
+    """Solves nothing: with it a layer only says which problem it would have solved."""
+
+    name = "rows only"
+
+    def solve(self, problem: Problem, start: Floats | None = None) -> Answer:
+        return Answer.none(problem, Status.FAILED, "only the rows were asked for")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class BatchRows:
+    """|A y − b| ≤ ε on one batch. `joint` (n,): each person's joint cell, the column of `rows.matrix` that is theirs."""
+
+    rows: Rows
+    joint: torch.Tensor
+
+    def values(self, predictions: torch.Tensor) -> torch.Tensor:
+        """A y − b in float64, (K,) for predictions (n,), (K, m) for (n, m). Differentiable."""
+        y = predictions.double()
+        matrix = torch.from_numpy(self.rows.matrix).to(y.device)
+        sums = y.new_zeros((matrix.shape[1], *y.shape[1:])).index_add(0, self.joint.to(y.device), y)
+        offsets = torch.from_numpy(self.rows.offset_floats).to(y.device)
+        return matrix @ sums - offsets.reshape(-1, *[1] * (y.ndim - 1))
+
+    def violation(self, predictions: torch.Tensor) -> torch.Tensor:
+        """Σ over rows (and columns) of max(0, |A y − b| − ε), a scalar in float64. Differentiable.
+
+        The sum and not the largest: every violated row pulls at once, where the largest alone gives a gradient to one
+        row a step and lets the others wait; and it is an exact penalty from a weight of the largest multiplier on,
+        where the largest needs the sum of all multipliers. Pairwise rows of many groups count each pair.
+        """
+        limits = torch.tensor([float(value) for value in self.rows.epsilon], dtype=torch.float64)
+        values = self.values(predictions)
+        return (values.abs() - limits.to(values.device).reshape(-1, *[1] * (values.ndim - 1))).relu().sum()
+
+    def gap(self, predictions: torch.Tensor) -> float | None:
+        """The largest |A y − b|, in floats; None where no row compares anybody."""
+        with torch.no_grad():
+            values = self.values(predictions)
+        return float(values.abs().max()) if values.numel() else None
+
+
+def rows_for(
+    layer: FairnessLayer, n: int, sensitive_features: Any, labels: Any = None, conditions: Any = None
+) -> BatchRows:
+    """What the layer demands of these n people, without solving anything. Raises InputError as the layer does."""
+    asking = FairnessLayer(
+        layer.metric,
+        layer.epsilon,
+        layer.lower,
+        layer.upper,
+        _Asks(),
+        features=layer.features,
+        values=layer.values,
+        intersectional=layer.intersectional,
+        tolerances=layer.tolerances,
+    )
+    features = chosen_features(layer, sensitive_features)
+    problem = asking.project(torch.zeros(n), features, labels, conditions).problems[0].problem
+    return BatchRows(problem.rows, torch.from_numpy(problem.joint.astype(np.int64)))
+
+
+def chosen_features(layer: FairnessLayer, sensitive_features: Any) -> Any:
+    """Of a mapping, those columns that the layer names, in its order; anything else as it is. Raises InputError."""
+    if layer.features is None or not isinstance(sensitive_features, Mapping):
+        return sensitive_features
+    for name in layer.features:
+        if name not in sensitive_features:
+            known = ", ".join(map(str, sensitive_features))
+            raise InputError(f"there is no sensitive feature {name!r}", advice=f"given: {known}")
+    return {name: sensitive_features[name] for name in layer.features}

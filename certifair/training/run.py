@@ -1,0 +1,239 @@
+"""The main job: train on one part of a table, serve another through the layer, write what was served as evidence."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from certifair.errors import InputError, PolicyError
+from certifair.evidence import files
+from certifair.evidence.ingest import Served, bundle_served
+from certifair.layer import FairnessLayer
+from certifair.layer.grid import Grid
+from certifair.spec.policy import Policy, Values
+from certifair.training.backbone import Standardize, mlp
+from certifair.training.data import Dataset, split
+from certifair.training.export import export_onnx
+from certifair.training.history import EpochRecord, History
+from certifair.training.model import FairModel
+from certifair.training.model import Served as ServedPeople
+from certifair.training.rows import rows_for
+from certifair.training.table import People, read_people
+from certifair.training.trainer import Trainer, TrainerConfig
+
+Floats = NDArray[np.float64]
+
+
+@final
+class Figure(NamedTuple):
+    """One number of the scores, and the same of what was served."""
+
+    name: str
+    scores: float
+    served: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What was made: the training's history, and of the people served their columns, scores and predictions (n,)."""
+
+    history: History
+    people: Dataset
+    scores: Floats
+    predictions: Floats
+    trained: int
+    unseen: Mapping[str, int]
+    layer: FairnessLayer | None
+    threshold: float
+
+    def figures(self) -> list[Figure]:
+        """Quality (accuracy of decisions where labels are 0 and 1, mean squared error) and the layer's largest gap.
+
+        Over everybody served, in floats: for people to read. The certificate computes its own, exactly.
+        """
+        assert self.people.labels is not None
+        labels = self.people.labels.double().numpy()
+        both = (self.scores, self.predictions)
+        found = []
+        if np.isin(labels, (0, 1)).all():
+            found.append(Figure("accuracy", *(float(((y > self.threshold) == labels).mean()) for y in both)))
+        found.append(Figure("mean squared error", *(float(((y - labels) ** 2).mean()) for y in both)))
+        if self.layer is not None:
+            rows = rows_for(self.layer, len(labels), self.people.sensitive, self.people.labels, self.people.conditions)
+            gaps = (float(rows.values(torch.from_numpy(y)).abs().max()) for y in both)
+            found.append(Figure(f"{self.layer.metric.name} gap", *gaps))
+        return found
+
+
+def train_run(
+    source: Any, policy: str | Path, out: str | Path, progress: Callable[[EpochRecord], object] | None = None
+) -> Run:
+    """Train by the policy's `[model]` and `[training]`, serve the part to certify, write the bundle `out`.
+
+    Beside the evidence, `out/training` holds what is no part of it: model.safetensors and history.json. Raises
+    InputError and PolicyError before anything is written, ProjectionError where people cannot be served fairly.
+    """
+    path, out = Path(policy), Path(out)
+    if out.exists():
+        raise InputError("exists already", where=str(out), advice="choose another --out")
+    parsed = Policy.parse(files.read_input(path), str(path))
+    _check(parsed, str(path))
+    people, _ = read_people(source, parsed, str(source) if isinstance(source, (str, Path)) else "the table")
+    layer = _layer(parsed, parsed.declared(str(path)))
+    train = people.data.take(np.flatnonzero(people.train))
+    model = FairModel(_backbone(parsed, train), layer)
+    history = _fit(model, train, parsed, progress)
+    served_model = FairModel(model.backbone, layer if parsed.served_metric is not None else None)
+    chosen = people.data.take(np.flatnonzero(people.kept))
+    served = _serve(served_model, chosen, parsed)
+    onnx = export_onnx(model.backbone, people.data.inputs.shape[1])
+    scores, predictions = _column(served.scores), _clipped(_column(served.predictions), parsed)
+    bundle_served(source, path, out, _evidence(people, scores, predictions, served, onnx))
+    _write_by_products(out / "training", model, history)
+    threshold = float(parsed.serve.threshold)
+    return Run(history, chosen, scores, predictions, len(train), people.unseen, layer, threshold)
+
+
+def _check(policy: Policy, where: str) -> None:
+    if policy.training is None:
+        advice = "write [training], with its defaults if you like"
+        raise PolicyError("says nothing of training", where=where, advice=advice)
+    if policy.training.method != "plain" and (policy.layer is None or policy.layer.metric is None):
+        advice = 'write [layer] metric, sensitive_features and epsilon, or method = "plain"'
+        raise PolicyError(f"method {policy.training.method!r} needs a layer", where=where, advice=advice)
+    if (named := policy.predictions) and (named.score or named.prediction or named.batch):
+        raise PolicyError("[predictions] is for imported ones", where=where, advice="leave it out")
+
+
+def _layer(policy: Policy, values: Values) -> FairnessLayer | None:
+    spec = policy.layer
+    if spec is None or spec.metric is None or spec.epsilon is None:
+        return None
+    return FairnessLayer(
+        spec.metric,
+        spec.epsilon,
+        spec.lower,
+        spec.upper,
+        features=spec.sensitive_features,
+        values=values,
+        intersectional=spec.intersectional,
+        condition=spec.condition or "condition",
+    )
+
+
+def _backbone(policy: Policy, train: Dataset) -> torch.nn.Module:
+    spec = policy.model
+    assert spec is not None
+    if spec.factory == "mlp":
+        return mlp(
+            train.inputs.shape[1],
+            spec.hidden,
+            activation=spec.activation,
+            final="sigmoid" if spec.final == "sigmoid" else None,
+            layer_norm=spec.layer_norm,
+            seed=spec.seed,
+            standardize=Standardize.fitted(train.inputs),
+        )
+    module, _, function = spec.factory.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise PolicyError(f"[model] factory = {spec.factory!r} cannot be imported ({error})") from None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+        found = factory(train.inputs.shape[1])
+    if not isinstance(found, torch.nn.Module):
+        raise PolicyError(f"[model] factory = {spec.factory!r} makes {type(found).__name__}, no torch module")
+    return found
+
+
+def _fit(model: FairModel, train: Dataset, policy: Policy, progress: Callable[[EpochRecord], object] | None) -> History:
+    """Train, a part of the people held out for early stopping."""
+    spec, model_spec = policy.training, policy.model
+    assert spec is not None
+    assert model_spec is not None
+    config = TrainerConfig(
+        method=spec.method,
+        epochs=spec.epochs,
+        batch=spec.batch,
+        learning_rate=float(spec.learning_rate),
+        weight_decay=float(spec.weight_decay),
+        patience=spec.patience,
+        seed=model_spec.seed,
+        loss=spec.loss,
+        penalty=None if spec.penalty is None else float(spec.penalty),
+        measure_train=False,
+    )
+    if not spec.validation:
+        return Trainer(config).fit(model, train, progress=progress)
+    parts = split(train, {"train": 1 - spec.validation, "validation": spec.validation}, model_spec.seed)
+    return Trainer(config).fit(model, parts["train"], parts["validation"], progress=progress)
+
+
+def _serve(model: FairModel, people: Dataset, policy: Policy) -> ServedPeople:
+    features = None if policy.layer is None else {f: people.sensitive[f] for f in policy.layer.sensitive_features}
+    labels = people.labels if policy.serve.labels_known else None
+    return model.predict(people.inputs, features, labels, people.conditions, batch=policy.serve.batch)
+
+
+def _column(values: torch.Tensor) -> Floats:
+    """One score a person, (n,)."""
+    if values.numel() != len(values):
+        raise InputError(
+            f"the model gives {values.numel() // len(values)} scores a person", advice="evidence holds one"
+        )
+    return values.reshape(-1).numpy()
+
+
+def _clipped(predictions: Floats, policy: Policy) -> Floats:
+    """Where no layer serves, its box does; a layer's answer lies in it already."""
+    if policy.layer is None:
+        return predictions
+    return np.clip(predictions, *Grid.of(policy.layer.lower, policy.layer.upper, "float64").box)
+
+
+def _evidence(people: People, scores: Floats, predictions: Floats, served: ServedPeople, onnx: bytes) -> Served:
+    sizes = [batch.stop - batch.start for batch in served.batches]
+    rows = [
+        (str(number), name, value)
+        for number, batch in enumerate(served.batches)
+        for name, value in (batch.multipliers[0] if batch.multipliers else {}).items()
+    ]
+    batches, names, values = zip(*rows, strict=True) if rows else ((), (), ())
+    multipliers = pa.table(
+        {
+            "batch_id": pa.array(batches, pa.string()),
+            "row": pa.array(names, pa.string()),
+            "multiplier": pa.array(values, pa.float64()),
+        }
+    )
+    return Served(
+        kept=people.kept,
+        exclusions=people.exclusions,
+        scores=scores,
+        predictions=predictions,
+        batches=np.repeat(np.arange(len(sizes)), sizes),
+        multipliers=multipliers if any(batch.multipliers for batch in served.batches) else None,
+        model=onnx,
+        inputs=people.inputs,
+    )
+
+
+def _write_by_products(folder: Path, model: FairModel, history: History) -> None:
+    """What helps its makers and proves nothing: weights to go on from, and how training went."""
+    from safetensors.torch import save
+
+    folder.mkdir()
+    weights = {name: tensor.contiguous() for name, tensor in model.backbone.state_dict().items()}
+    files.write_atomic(folder / "model.safetensors", save(weights))
+    files.write_atomic(folder / "history.json", json.dumps(history.to_dict(), indent=1).encode())
