@@ -1,9 +1,8 @@
-"""The main job on embedded data: ingest, certify, verify, gate; under two minutes on two cores."""
+"""The main job on embedded data: train, serve, certify, verify, gate, report; under two minutes on two cores."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,21 +22,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from certifair.cli import lending
+    from certifair.cli.train import pictures, summary, train
     from certifair.evidence.files import write_atomic
 
     out: Path = args.out
     _prepare(out)
-    say(f"1/5  {lending.PEOPLE} made-up loan applications and a stored linear score …")
-    write_atomic(out / "predictions.csv", lending.table())
-    write_atomic(out / "score.json", json.dumps(lending.SCORE, indent=1).encode() + b"\n")
+    write_atomic(out / "applications.csv", lending.table())
     write_atomic(out / "certifair.toml", lending.POLICY)
     write_atomic(out / "strict.toml", lending.STRICT)
+    say(f"1/5  train and serve: {lending.PEOPLE} made-up loan applications, a small network, the fairness layer …")
+    made = train(out / "certifair.toml", out / "applications.csv", out / "run")
     verified = _certify(out)
-    say("5/5  gate: the same certificate before two policies …")
+    say("4/5  gate: the same certificate before two policies …")
     _gates(out, verified)
+    say("5/5  report: pictures of training and of what the layer did …")
+    drawn = pictures(made, out / "report")
+    print("\nwhat the layer did, on the served rows:", *summary(made), sep="\n  ")
     predicate = verified.predicate
     certificate, key = out / "lending.certificate.json", out / "key.pub.pem"
-    print(f"\ncertificate: {certificate} ({predicate['verdict']}, serial {predicate['serial']})")
+    print(f"\npictures: {', '.join(map(str, drawn))}")
+    print(f"certificate: {certificate} ({predicate['verdict']}, serial {predicate['serial']})")
     print("verify it, every claim computed again from the evidence, and gate it:")
     print(f"  {_command()} verify {certificate} --public-key {key} --evidence {out / 'run'}")
     print(f"  {_command()} gate {certificate} --policy {out / 'certifair.toml'} --public-key {key}")
@@ -77,17 +81,14 @@ def _certify(out: Path) -> Verified:
     from certifair.certificate.sign import generate, load_signer
     from certifair.certificate.verify import Expectations, verify_certificate
     from certifair.evidence.files import write_atomic
-    from certifair.evidence.ingest import ingest
 
     public = generate(out / "key.pem", None)
-    say("2/5  ingest: table and policy become an evidence bundle …")
-    ingest(out / "predictions.csv", out / "certifair.toml", out / "run")
-    say("3/5  certify: run the policy's checks, sign …")
+    say("2/5  certify: run the policy's checks, sign …")
     now = datetime.now(UTC).replace(microsecond=0)
     signer = load_signer(out / "key.pem", None)
     certified = certify_bundle(out / "run", signer, now=now, serial=str(uuid4()))
     write_atomic(out / "lending.certificate.json", certified.content)
-    say("4/5  verify: signature, schema, consistency, and every claim again from the evidence …")
+    say("3/5  verify: signature, schema, consistency, and every claim again from the evidence …")
     expect = Expectations(keys=[load_public_key(public)], now=now)
     return verify_certificate(certified.content, expect, out / "run")
 

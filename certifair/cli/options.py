@@ -114,6 +114,8 @@ def claim_lines(claims: Sequence[dict[str, object]]) -> list[str]:
     lines = []
     for claim in claims:
         figure = "–" if claim["estimate"] is None else str(claim["estimate"])[:8]
+        if figure == "0.000000":
+            figure = "<1e-6"
         if claim["confidence"] is not None and claim["estimate"] is not None:
             ends = ["∞" if claim[end] is None else str(claim[end])[:8] for end in ("lower", "upper")]
             figure += f" in [{ends[0]}, {ends[1]}]"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from certifair.cli.options import say
 
 if TYPE_CHECKING:
-    from certifair.training.history import EpochRecord
+    from certifair.training.history import EpochRecord, History
     from certifair.training.run import Run
 
 
@@ -20,11 +20,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV, Parquet or JSONL")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the bundle's folder, a new one")
+    parser.add_argument("--plots", type=Path, metavar="DIR", help="pictures of training and of what the layer did")
 
 
 def run(args: argparse.Namespace) -> int:
     made = train(args.policy, args.data, args.out)
     print("\n".join(summary(made)))
+    if args.plots is not None:
+        print("pictures:", *pictures(made, args.plots))
     print(f"{args.out}: {len(made.people)} served rows; next: certifair certify {args.out} --key key.pem --out NAME")
     return 0
 
@@ -69,3 +72,32 @@ def summary(made: Run) -> list[str]:
     lines.append(f"{'':<24} {'scores':>10} {'served':>10}")
     lines += [f"{figure.name:<24} {figure.scores:>10.4f} {figure.served:>10.4f}" for figure in made.figures()]
     return lines
+
+
+def pictures(made: Run, folder: Path) -> list[Path]:
+    """Training history, and each group before and after the layer, as PNG. Needs matplotlib."""
+    from certifair.evidence.files import write_atomic
+    from certifair.report.plots import plot_groups, plot_history
+
+    folder.mkdir(exist_ok=True)
+    epsilon = None if made.layer is None else float(made.layer.epsilon)
+    found = {"history.png": plot_history(_series(made.history), epsilon)}
+    for feature, groups in made.people.sensitive.items():
+        name = "".join(c if c.isalnum() else "-" for c in feature)
+        found[f"groups-{name}.png"] = plot_groups(made.scores, made.predictions, groups)
+    for name, content in found.items():
+        write_atomic(folder / name, content)
+    return [folder / name for name in found]
+
+
+def _series(history: History) -> list[dict[str, float | None]]:
+    """One flat record an epoch."""
+    found = []
+    for record in history.epochs:
+        flat: dict[str, float | None] = {"epoch": record.epoch, "training loss": record.train_loss}
+        if record.validation is not None:
+            flat["held-out loss"] = record.validation.objective
+            flat["held-out gap of the scores"] = record.validation.score_gap
+            flat["held-out gap of what is served"] = record.validation.gap
+        found.append(flat)
+    return found

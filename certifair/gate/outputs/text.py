@@ -65,8 +65,9 @@ def _add(table: Table, item: PropertyResult) -> None:
 
 
 def _brief(item: PropertyResult) -> str:
-    """The figure with at most six digits after the point, an exact one without its interval."""
-    text = re.sub(r"(\.\d{6})\d+", r"\1…", figure(item))
+    """The figure with at most six digits after the point (three after five zeros), an exact one without interval."""
+    text = re.sub(r"\b0\.0{9}\d+", "<1e-9", figure(item))
+    text = re.sub(r"(\.(?:0{5,}\d{3}|\d{6}))\d+", r"\1…", text)
     ends = {(item.estimate or "")[:-1], (item.lower or "")[:-1], (item.upper or "")[:-1]}
     return text.split(" [")[0] if len(ends) == 1 else text
 
