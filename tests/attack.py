@@ -25,7 +25,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +36,6 @@ from certifair.certificate.times import parse_time  # noqa: E402
 from certifair.certificate.verify import Expectations, Verified, verify_certificate  # noqa: E402
 from certifair.errors import InputError, UntrustedError  # noqa: E402
 from certifair.evidence.bundle import PATHS, manifest_of  # noqa: E402
-from certifair.evidence.ingest import ingest  # noqa: E402
 from certifair.gate.evaluate import evaluate  # noqa: E402
 from certifair.spec.policy import Policy  # noqa: E402
 from certifair.spec.terms import terms_of  # noqa: E402
@@ -110,8 +108,7 @@ class Attacker:
         columns = changed_columns(self.draw, case.columns)
         run = self.fresh()
         policy = evidence.parent / "policy.toml"
-        multipliers = None if case.multipliers is None else pa.table(dict(case.multipliers))
-        ingest(pa.table(columns), policy, run, multipliers)
+        case.ingest(columns, policy, run)
         found = copy.deepcopy(predicate)
         action = self.draw.choice(["old", "digests", "digests", "new", "new"])
         if action == "new":
@@ -161,8 +158,7 @@ class Attacker:
         folder.mkdir()
         (folder / "policy.toml").write_bytes(text.encode("utf-8", "surrogatepass"))
         (folder / "model.bin").write_bytes(b"weights")
-        multipliers = None if case.multipliers is None else pa.table(dict(case.multipliers))
-        ingest(pa.table(case.columns), folder / "policy.toml", folder / "run", multipliers)
+        case.ingest(case.columns, folder / "policy.toml", folder / "run")
         signer = signer_of(PRIVATE["owner"])
         made = certify_bundle(folder / "run", signer, now=ISSUED, serial="anew")
         verify_certificate(made.content, EXPECT, folder / "run")
@@ -185,7 +181,8 @@ def stored_rows(run: Path) -> list[Json]:
     data, served = (pq.read_table(run / PATHS[role]).to_pylist() for role in ("data", "predictions"))
     names = {"prediction": "served", "batch_id": "batch"}
     rows = [{**one, **other} for one, other in zip(data, served, strict=True)]
-    return [{names.get(k, k.removeprefix("feature.")): value for k, value in row.items()} for row in rows]
+    bare = [{k.removeprefix("feature.").removeprefix("input."): value for k, value in row.items()} for row in rows]
+    return [{names.get(k, k): value for k, value in row.items()} for row in bare]
 
 
 def changed_bytes(draw: random.Random, content: bytes) -> bytes:

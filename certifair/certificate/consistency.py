@@ -19,6 +19,7 @@ from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
 
 NEEDED_ROLES = {"data", "predictions", "policy", "system", "manifest"}
+NETWORK_ROLES = {"model", "preprocessing"}
 
 
 def check_consistency(predicate: Json, subject_sha256: str) -> None:
@@ -34,6 +35,9 @@ def check_consistency(predicate: Json, subject_sha256: str) -> None:
     context = context_of(predicate["system"], n, populations)
     for claim in claims:
         _check_claim(claim, context, partitions)
+        if claim["kind"] == "replay":
+            _check_network(claim, predicate)
+            continue
         _check_people(claim, predicate)
         _check_system(claim, predicate["system"])
     _check_agreement(claims)
@@ -49,6 +53,7 @@ def _check_materials(predicate: Json, subject_sha256: str) -> int:
     materials = predicate["materials"]
     roles = [item["role"] for item in materials]
     require(len(set(roles)) == len(roles) and set(roles) >= NEEDED_ROLES, "materials are missing or doubled")
+    require(len(NETWORK_ROLES & set(roles)) != 1, "a network without its preprocessing, or the other way round")
     require(digest_of(materials, "policy") == predicate["policy"]["sha256"], "two digests of the policy")
     require(digest_of(materials, "system") == subject_sha256, "the system's digest is not the subject's")
     rows = {item["rowCount"] for item in materials if item["role"] in ("data", "predictions")}
@@ -106,7 +111,11 @@ def _check_claim(claim: Json, context: Context, partitions: list[Partition]) -> 
 
 def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
     """Groups, conditions and comparator are those that the metric and the features imply."""
-    where, metric = f"claim {terms.id!r}", terms.metric
+    where = f"claim {terms.id!r}"
+    require(terms.threshold >= 0 and terms.tau >= 0, f"{where}: a negative threshold")
+    if terms.kind == "replay":
+        return  # no groups; the rest is its check's to say
+    metric = terms.metric
     known = {partition.features: partition for partition in partitions}
     for partition in terms.partitions:
         require(known.get(partition.features) == partition, f"{where}: groups that the certificate does not list")
@@ -124,8 +133,16 @@ def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
     require((terms.condition_on is not None) == conditioned == bool(terms.conditions), f"{where}: wrong conditions")
     require(len(set(terms.conditions)) == len(terms.conditions), f"{where}: a condition stands twice")
     require(terms.form != "ratio" or metric.has_ratio, f"{where}: a ratio of residuals")
-    require(terms.threshold >= 0 and terms.tau >= 0, f"{where}: a negative threshold")
     _check_population_terms(terms, where)
+
+
+def _check_network(claim: Json, predicate: Json) -> None:
+    """A replay is of the network that is in the evidence, which is the system's."""
+    where, witness, system = f"claim {claim['id']!r}", claim["witness"], predicate["system"]
+    digests = {item["role"]: item["sha256"] for item in predicate["materials"]}
+    stated = {"model": (system["model"] or {}).get("sha256"), "preprocessing": system["preprocessing"]}
+    for role, digest in stated.items():
+        require(witness[role] == digests.get(role) == digest, f"{where}: another {role} than the system's")
 
 
 def _check_system(claim: Json, system: Json) -> None:
@@ -179,7 +196,9 @@ def _check_agreement(claims: list[Json]) -> None:
     seen: dict[tuple[object, ...], tuple[int, str]] = {}
     for claim in claims:
         witness = claim["witness"]
-        if claim["form"] == "projection" or (claim["kind"] == "feasibility" and witness["batches"]["total"] > 1):
+        if claim["form"] in ("projection", "network"):
+            continue
+        if claim["kind"] == "feasibility" and witness["batches"]["total"] > 1:
             continue
         population = claim["kind"] == "population"
         cells = witness["cells"] if population else witness["batches"]["listed"][0]["cells"]
@@ -195,7 +214,7 @@ def _check_agreement(claims: list[Json]) -> None:
 
 def _check_size(terms: Terms, witness: Json) -> None:
     """As many cells and rows as the witness lists, counted before any is built: the work is bounded by the file."""
-    if terms.form == "projection":
+    if terms.form in ("projection", "network"):
         return
     conditions = max(1, len(terms.conditions))
     sizes = [len(partition.groups) for partition in terms.partitions]

@@ -18,12 +18,16 @@ from certifair.evidence.bundle import Evidence
 from certifair.evidence.canonical import canonical
 from certifair.evidence.groups import group_table
 from certifair.spec import Json
-from certifair.spec.policy import projection_property
+from certifair.spec.policy import projection_property, replay_property
 from certifair.spec.terms import Terms, terms_of
 from certifair.spec.verdict import Verdict
 
+NOT_REPLAYED = "that the system named by the subject produced these predictions: they were handed over, not replayed"
+NOT_OBSERVED = (
+    "that the service which the owner runs is this network: scores were computed again from logged inputs, "
+    "the service itself was not watched"
+)
 NON_CLAIMS = (
-    "that the system named by the subject produced these predictions: they were handed over, not replayed",
     "anything about people, times or data outside the evidence, but for claims of scope population",
     "individual fairness, stability, or the cause of any difference",
     "that any law or regulation is met: regulatory views are figures for people who judge that",
@@ -64,11 +68,11 @@ def build(evidence: Evidence, issue: Issue) -> Json:
     }
 
 
-def derive(evidence: Evidence) -> Json:
-    """The members that follow from the evidence alone."""
+def derive(evidence: Evidence, *, published: bool = True) -> Json:
+    """The members that follow from the evidence alone, to be published or to compare published ones with."""
     terms = all_terms(evidence)
     multiplicity = sum(item.kind == "population" for item in terms)
-    context = context_of(evidence.system, evidence.n, multiplicity)
+    context = context_of(evidence.system, evidence.n, multiplicity)._replace(published=published)
     claims = [measure_claim(item, evidence, context) for item in terms]
     groups = _groups(evidence, terms)
     return {
@@ -83,21 +87,25 @@ def derive(evidence: Evidence) -> Json:
         "groups": groups,
         "claims": claims,
         "verdict": Verdict.all(Verdict(claim["verdict"]) for claim in claims).value,
-        "nonClaims": list(NON_CLAIMS),
+        "nonClaims": [NOT_OBSERVED if any(item.kind == "replay" for item in terms) else NOT_REPLAYED, *NON_CLAIMS],
         "multiplicity": multiplicity,
         "regulatoryViews": regulatory_views(groups, evidence.n),
     }
 
 
 def all_terms(evidence: Evidence) -> list[Terms]:
-    """The policy's properties; with a layer's multipliers present also that the layer's projection was served."""
+    """The policy's properties; with a layer's multipliers present also that the layer's projection was served, and
+    with a model present also that it gave the scores.
+    """
     policy = evidence.policy
     properties = list(policy.properties)
+    taken = {item.id for item in properties}
     layer = policy.layer
     asked = any(item.form == "projection" for item in properties)
     if evidence.multipliers is not None and layer is not None and layer.metric is not None and not asked:
-        taken = {item.id for item in properties}
         properties.append(projection_property(layer, "projection" if "projection" not in taken else "layer-projection"))
+    if evidence.model is not None and not any(item.kind == "replay" for item in properties):
+        properties.append(replay_property(name="replay" if "replay" not in taken else "network-replay"))
     return [terms_of(item, evidence.values) for item in properties]
 
 

@@ -33,11 +33,15 @@ class InconsistentError(ValueError):
 
 @final
 class Context(NamedTuple):
-    """What a claim needs to know of its certificate: people, population claims, and the owner's declarations."""
+    """What a claim needs to know of its certificate: people, population claims, and the owner's declarations.
+
+    `published` is false for a verifier, who only wants to see whether the bounds that were published contain its own.
+    """
 
     n: int
     multiplicity: int
     frozen_holdout: bool
+    published: bool = True
 
 
 @final
@@ -78,6 +82,8 @@ class Check(ABC):
 
     kind: ClassVar[str]
     forms: ClassVar[tuple[str, ...]]
+    weaker: ClassVar[tuple[str, ...]] = ()
+    """The members of a claim that may differ from the recomputed ones where its witness says less (`contains`)."""
 
     @abstractmethod
     def assumptions(self, terms: Terms) -> tuple[str, ...]:

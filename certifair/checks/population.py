@@ -56,6 +56,7 @@ class Population(Check):
 
     kind = "population"
     forms = ("difference", "ratio")
+    weaker = ("verdict", "reason", "neededSampleSize", "lower", "upper", "bound")
 
     def assumptions(self, terms: Terms) -> tuple[str, ...]:
         frozen = "the map was frozen before these rows were seen and was not trained on them (declared by the owner)"

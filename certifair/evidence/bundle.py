@@ -1,11 +1,13 @@
-"""The evidence bundle: a folder `RUN/` of six fixed file names, whose digests a certificate states.
+"""The evidence bundle: a folder `RUN/` of eight fixed file names, whose digests a certificate states.
 
     manifest.json        role, path, digest and row count of every other file; what was left out, and why
     system.json          the served system: the certificate's subject
     policy.toml          the owner's policy, byte for byte
-    data.parquet         row_id, feature.NAME (declared values as texts), label
+    data.parquet         row_id, feature.NAME (declared values as texts), label, input.NAME (numbers or texts)
     predictions.parquet  row_id, batch_id, group.NAME (codes of the declared values), score, prediction
     multipliers.parquet  batch_id, row, multiplier: a fairness layer's dual solution (optional)
+    model.onnx           the network that gave the scores (optional, with the next)
+    preprocessing.json   how the columns input.NAME become the network's inputs
 
 Names are fixed by role, so no path in a manifest is ever followed.
 """
@@ -28,6 +30,7 @@ from certifair.errors import InputError
 from certifair.evidence import files
 from certifair.evidence.canonical import canonical, sha256, strict_json
 from certifair.evidence.columns import (
+    INPUT,
     batches_of,
     check_ids,
     codes_of,
@@ -38,6 +41,7 @@ from certifair.evidence.columns import (
     read_columns,
 )
 from certifair.evidence.cube import Cube
+from certifair.evidence.inputs import Inputs
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import BROKEN, first_line, numbers
 from certifair.spec import Json
@@ -48,10 +52,13 @@ PATHS = {
     "data": "data.parquet",
     "predictions": "predictions.parquet",
     "multipliers": "multipliers.parquet",
+    "model": "model.onnx",
+    "preprocessing": "preprocessing.json",
     "policy": "policy.toml",
     "system": "system.json",
     "manifest": "manifest.json",
 }
+OPTIONAL = ("multipliers", "model", "preprocessing")
 _TABLES = ("data", "predictions", "multipliers")
 Contents = dict[str, bytes]
 
@@ -62,7 +69,8 @@ class Evidence:
     """A bundle that was read and found coherent. Arrays are of shape (n,), in the order of the rows.
 
     `codes[column]` are indices into `values[column]`; `batch` indices into `batch_names`, which stand in order of
-    appearance. `scores` and `labels` are None where the table had none.
+    appearance. `scores` and `labels` are None where the table had none, `model` and `preprocessing` where the bundle
+    has no network. `people` holds the columns row_id and input.NAME.
     """
 
     policy: Policy
@@ -77,10 +85,24 @@ class Evidence:
     scores: NDArray[np.float64] | None
     predictions: NDArray[np.float64]
     multipliers: Mapping[str, Mapping[str, float]] | None
+    people: pa.Table
+    model: bytes | None
+    preprocessing: Inputs | None
 
     @property
     def n(self) -> int:
         return len(self.predictions)
+
+    def row_id(self, row: int) -> str:
+        """The id of the row of this index, as a text."""
+        return str(self.people["row_id"][row].as_py())
+
+    @functools.cached_property
+    def inputs(self) -> NDArray[np.float64] | None:
+        """What the network was given, of shape (n, d); None without one. Raises InputError naming column and row."""
+        if self.preprocessing is None:
+            return None
+        return self.preprocessing.encode_bundled(self.people, PATHS["data"])
 
     @functools.cached_property
     def cube(self) -> Cube:
@@ -93,7 +115,7 @@ def read_contents(root: Path) -> Contents:
     """All files of a bundle, each read once: what is hashed is what is parsed. Raises InputError."""
     if not root.is_dir():
         raise InputError("is not a bundle folder", where=str(root), advice="make one with `certifair ingest`")
-    found = {role: path for role, path in PATHS.items() if role != "multipliers" or _exists(root / path)}
+    found = {role: path for role, path in PATHS.items() if role not in OPTIONAL or _exists(root / path)}
     return {role: files.read_regular(root / path) for role, path in found.items()}
 
 
@@ -115,6 +137,7 @@ def load(contents: Contents, where: str) -> Evidence:
     # as bytes: in Python True equals 1
     if contents["system"] != canonical(system_of(policy, system.get("model"), system.get("preprocessing"))):
         raise InputError("does not describe the system of policy.toml", where=f"{where}/system.json")
+    _check_model(contents, system, where)
     values = policy.declared(f"{where}/policy.toml")
     check_ids(data, predictions, where)
     names, batch = batches_of(predictions, f"{where}/predictions.parquet")
@@ -135,7 +158,29 @@ def load(contents: Contents, where: str) -> Evidence:
         multipliers=multipliers_of(contents["multipliers"], names, f"{where}/multipliers.parquet")
         if "multipliers" in contents
         else None,
+        people=data.select([name for name in data.column_names if name == "row_id" or name.startswith(INPUT)]),
+        model=contents.get("model"),
+        preprocessing=Inputs.parse(contents["preprocessing"], f"{where}/{PATHS['preprocessing']}")
+        if "preprocessing" in contents
+        else None,
     )
+
+
+def _check_model(contents: Contents, system: Json, where: str) -> None:
+    """A network and its preprocessing are there together or not at all, and those of the system.
+
+    A system may also name files that stay with their owner: then there is nothing to check, and no replay.
+    """
+    for role, other in (("model", "preprocessing"), ("preprocessing", "model")):
+        if role not in contents:
+            continue
+        if other not in contents:
+            what = f"stands without {PATHS[other]}"
+            raise InputError(what, where=f"{where}/{PATHS[role]}", advice="both belong into a bundle, or neither")
+        stated = system.get(role)
+        digest = stated.get("sha256") if role == "model" and isinstance(stated, dict) else stated
+        if digest != sha256(contents[role]):
+            raise InputError(f"is not the {role} of system.json", where=f"{where}/{PATHS[role]}")
 
 
 def rows_of(content: bytes) -> int:

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from certifair.errors import InputError
 from certifair.evidence.tables import BROKEN, first_line, first_row, numbers
-from certifair.spec import metrics
 from certifair.spec.policy import Policy
 
-FEATURE, GROUP = "feature.", "group."
+FEATURE, GROUP, INPUT = "feature.", "group.", "input."
 MAX_ROWS = 10**8
 """More rows than this belong into a log, not into a bundle that is read whole."""
 _INTEGERS = (pa.int16(), pa.int32(), pa.int64())
@@ -24,6 +23,7 @@ _TYPES: dict[str, tuple[pa.DataType, ...]] = {
     "batch_id": (pa.int64(), pa.string()),
     "feature": (pa.string(),),
     "group": _INTEGERS,
+    "input": (pa.float64(), pa.string()),
     "row": (pa.string(),),
 }
 _OTHER = (pa.float64(),)
@@ -147,14 +147,12 @@ def optional_numbers(table: pa.Table, name: str, where: str) -> NDArray[np.float
 def labels_of(data: pa.Table, policy: Policy, where: str) -> NDArray[np.float64] | None:
     """The labels, fit for the metrics of the policy."""
     labels = optional_numbers(data, "label", where)
-    needing = [item for item in policy.properties if metrics.get(item.metric).needs_label]
+    needing = [item.about for item in policy.properties if item.about is not None and item.about.needs_label]
     if needing and labels is None:
-        raise InputError(
-            f"has no label, which {needing[0].metric} needs", where=where, advice="name it in [data] label"
-        )
-    binary = [item for item in needing if metrics.get(item.metric).label_conditions]
+        raise InputError(f"has no label, which {needing[0].name} needs", where=where, advice="name it in [data] label")
+    binary = [metric for metric in needing if metric.label_conditions]
     if binary and labels is not None and (row := first_row((labels != 0) & (labels != 1))) is not None:
-        what = f"the label is {labels[row - 1]:g} in row {row}; {binary[0].metric} needs 0 or 1"
+        what = f"the label is {labels[row - 1]:g} in row {row}; {binary[0].name} needs 0 or 1"
         raise InputError(what, where=where)
     return labels
 

@@ -28,10 +28,10 @@ def system_of(policy: Policy, model: Json | None, preprocessing: str | None) -> 
 
 def _layer(policy: Policy) -> Json | None:
     layer = policy.layer
-    if layer is None or layer.metric is None or layer.epsilon is None:
+    if layer is None or policy.served_metric is None or layer.epsilon is None:
         return None
     return {
-        "metric": layer.metric,
+        "metric": policy.served_metric,
         "sensitiveFeatures": list(layer.sensitive_features),
         "intersectional": layer.intersectional,
         "condition": layer.condition,

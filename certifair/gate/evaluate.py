@@ -16,7 +16,7 @@ from certifair.certificate.verify import Verified
 from certifair.checks.base import Context, Judgement, RowVerdict, against, figures
 from certifair.errors import PolicyError, UntrustedError
 from certifair.exact.decimals import PLACES, format_decimal, parse_decimal, round_up
-from certifair.spec import Json, metrics
+from certifair.spec import Json
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy, Property
 from certifair.spec.terms import Terms, statement
@@ -168,7 +168,7 @@ def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
         (own.kind, own.form, own.map, own.metric_name) == (item.kind, item.form, item.map, item.metric)
         and set(own.sensitive_features) == set(item.sensitive_features)
         and own.intersectional == item.intersectional
-        and own.condition_on == metrics.get(item.metric).condition_on(item.condition)
+        and own.condition_on == item.condition_on
         and (own.map != "decisions" or own.decision_threshold == item.decision_threshold)
         and _confident_enough(own, item)
         and _declared_alike(own, policy)
@@ -214,7 +214,8 @@ def _declared_alike(own: Terms, policy: Policy) -> bool:
 
 def _why_none(item: Property, claims: Sequence[Json]) -> str:
     near = [claim["id"] for claim in claims if claim["kind"] == item.kind and claim["metric"] == item.metric]
-    what = f"no claim of kind {item.kind} about {item.metric} of {', '.join(item.sensitive_features)} answers this"
+    about = f" about {item.metric} of {', '.join(item.sensitive_features)}" if item.metric else ""
+    what = f"no claim of kind {item.kind}{about} answers this"
     return what + (f"; {', '.join(near)} differs in groups, map, form, condition or confidence" if near else "")
 
 

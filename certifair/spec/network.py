@@ -38,7 +38,7 @@ class Affine:
 @final
 @dataclass(frozen=True, eq=False)
 class Scale:
-    """x·factor/divisor + shift, elementwise; all of shape (width,), divisor nowhere 0. Multiplied out, it would round."""
+    """x·factor/divisor + shift, elementwise; all of shape (width,), no divisor 0. As a matrix it might round."""
 
     source: int
     factor: Array
@@ -93,7 +93,7 @@ class BatchNorm:
 @final
 @dataclass(frozen=True, eq=False)
 class LayerNorm:
-    """(x − μ)/√(v + epsilon)·scale + shift, μ and v the mean and variance (of the width's share) of a person's row."""
+    """(x − μ)/√(v + epsilon)·scale + shift, μ and v the mean and the variance (over n, not n − 1) of a person's row."""
 
     source: int
     epsilon: float
@@ -179,16 +179,8 @@ def width_of(step: Step, widths: Sequence[int]) -> int:
                 raise ValueError(f"adds the widths {[widths[slot] for slot in sources]}")
         case Concat(sources=sources):
             width = sum(widths[slot] for slot in sources)
-        case BatchNorm(epsilon=epsilon, variance=variance):
-            for numbers in (step.mean, variance, step.scale, step.shift):
-                _check_numbers(numbers, (width,))
-            _check_epsilon(epsilon)
-            if not (variance >= 0).all() or not (epsilon > 0 or (variance > 0).all()):
-                raise ValueError("a variance is negative, or 0 with an epsilon of 0")
-        case LayerNorm(epsilon=epsilon):
-            _check_numbers(step.scale, (width,))
-            _check_numbers(step.shift, (width,))
-            _check_epsilon(epsilon)
+        case BatchNorm() | LayerNorm():
+            _check_norm(step, width)
         case _:
             assert_never(step)
     return width
@@ -203,9 +195,16 @@ def _check_numbers(numbers: Any, shape: tuple[int, ...]) -> None:
         raise ValueError("has a number that is not finite")
 
 
-def _check_epsilon(epsilon: float) -> None:
-    if not 0 <= epsilon < math.inf:
-        raise ValueError(f"has the epsilon {epsilon}, which is negative or not finite")
+def _check_norm(step: BatchNorm | LayerNorm, width: int) -> None:
+    _check_numbers(step.scale, (width,))
+    _check_numbers(step.shift, (width,))
+    if not 0 <= step.epsilon < math.inf:
+        raise ValueError(f"has the epsilon {step.epsilon}, which is negative or not finite")
+    if isinstance(step, BatchNorm):
+        _check_numbers(step.mean, (width,))
+        _check_numbers(step.variance, (width,))
+        if not (step.variance >= 0).all() or not (step.epsilon > 0 or (step.variance > 0).all()):
+            raise ValueError("has a variance that is negative, or 0 with an epsilon of 0")
 
 
 def _check_activation(step: Activation) -> None:

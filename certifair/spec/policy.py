@@ -12,8 +12,8 @@ from typing import final
 from certifair.errors import PolicyError
 from certifair.spec import metrics
 from certifair.spec.groups import MISSING
-from certifair.spec.training import SERVED_WITH_LAYER, ModelSpec, TrainingSpec
 from certifair.spec.metrics.base import Metric
+from certifair.spec.training import SERVED_WITH_LAYER, ModelSpec, TrainingSpec
 
 Values = dict[str, tuple[str, ...]]
 

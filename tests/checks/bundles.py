@@ -15,8 +15,9 @@ import pyarrow as pa
 from certifair.certificate.predicate import context_of
 from certifair.checks.base import Context
 from certifair.evidence.bundle import Contents, Evidence, load, manifest_of
-from certifair.evidence.canonical import canonical
+from certifair.evidence.canonical import canonical, sha256
 from certifair.evidence.columns import table_bytes
+from certifair.evidence.inputs import Inputs
 from certifair.evidence.system import system_of
 from certifair.spec.policy import Policy
 from certifair.spec.terms import Terms, terms_of
@@ -40,6 +41,9 @@ class Sample:
     system: str = "frozen = true\nheld_out = true"
     multipliers: Sequence[tuple[str, str, float]] | None = None
     properties: list[str] = field(default_factory=list)
+    model: bytes | None = None
+    preprocessing: Inputs | None = None
+    inputs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -71,6 +75,7 @@ class Sample:
                 "scores": moved(self.scores),
                 "labels": moved(self.labels),
                 "batches": moved(self.batches),
+                "inputs": {name: moved(column) for name, column in self.inputs.items()},
             }
         )
 
@@ -134,12 +139,19 @@ def contents_of(sample: Sample) -> Contents:
     if sample.scores is not None:
         served["score"] = np.asarray(sample.scores, dtype=np.float64)
     served["prediction"] = np.asarray(sample.predictions, dtype=np.float64)
+    data |= {f"input.{name}": pa.array(list(column)) for name, column in sample.inputs.items()}
     contents = {
         "data": table_bytes(pa.table(data)),
         "predictions": table_bytes(pa.table(served)),
         "policy": policy,
-        "system": canonical(system_of(Policy.parse(policy), None, None)),
     }
+    if sample.model is not None:
+        contents["model"] = sample.model
+    if sample.preprocessing is not None:
+        contents["preprocessing"] = sample.preprocessing.to_bytes()
+    model = None if sample.model is None else {"name": "model.onnx", "sha256": sha256(sample.model)}
+    preprocessing = None if sample.preprocessing is None else sha256(contents["preprocessing"])
+    contents["system"] = canonical(system_of(Policy.parse(policy), model, preprocessing))
     if sample.multipliers is not None:
         batch, row, value = zip(*sample.multipliers, strict=True) if sample.multipliers else ((), (), ())
         table = {"batch_id": pa.array(batch, pa.string()), "row": pa.array(row, pa.string())}

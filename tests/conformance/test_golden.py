@@ -8,22 +8,38 @@ import copy
 import json
 import os
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import pyarrow as pa
 import pytest
 
+from certifair.certificate.derive import derive
 from certifair.certificate.keys import parse_public_key
 from certifair.certificate.schema import check_shape
 from certifair.certificate.times import parse_time
 from certifair.certificate.verify import Expectations, check_evidence, verify_certificate
 from certifair.errors import InputError, UntrustedError
-from certifair.evidence.bundle import PATHS
+from certifair.evidence.bundle import PATHS, load, read_contents
+from certifair.evidence.columns import read_columns, table_bytes
 from tests.golden import make_golden
 from tests.golden.cases import CASES, NOW, pinned, public_pem
-from tests.golden.forge import canonical, certificate, digest, edited, envelope, pae, seal, signature, statement
+from tests.golden.forge import (
+    canonical,
+    certificate,
+    digest,
+    edited,
+    envelope,
+    pae,
+    put,
+    rederived,
+    seal,
+    signature,
+    statement,
+)
 from tests.oracles import second_verifier
 from tests.oracles.second_verifier import Rejected
 
@@ -259,18 +275,27 @@ def refused(predicate: Json, folder: Path) -> str:
     return str(caught.value)
 
 
-@pytest.fixture
-def copied(built: Built, tmp_path: Path) -> tuple[Json, Path]:
-    """A projection's bundle: it has all six files."""
-    evidence, predicate = built["projection"]
+def copy_of(name: str, built: Built, tmp_path: Path) -> tuple[Json, Path]:
+    evidence, predicate = built[name]
     shutil.copytree(evidence, tmp_path / "run")
     check_evidence(predicate, tmp_path / "run")
     return predicate, tmp_path / "run"
 
 
+@pytest.fixture
+def copied(built: Built, tmp_path: Path) -> tuple[Json, Path]:
+    """A projection's bundle: it has all files but those of a network."""
+    return copy_of("projection", built, tmp_path)
+
+
+def copy_with(path: str, built: Built, tmp_path: Path) -> tuple[Json, Path]:
+    """A bundle that has this file."""
+    return copy_of("replay" if path in ("model.onnx", "preprocessing.json") else "projection", built, tmp_path)
+
+
 @pytest.mark.parametrize("path", PATHS.values())
-def test_evidence_edited_in_any_byte(copied: tuple[Json, Path], path: str) -> None:
-    predicate, run = copied
+def test_evidence_edited_in_any_byte(built: Built, tmp_path: Path, path: str) -> None:
+    predicate, run = copy_with(path, built, tmp_path)
     content = (run / path).read_bytes()
     for k in range(0, len(content), max(1, len(content) // 40)):
         (run / path).write_bytes(content[:k] + bytes([content[k] ^ 1]) + content[k + 1 :])
@@ -282,8 +307,8 @@ def test_evidence_edited_in_any_byte(copied: tuple[Json, Path], path: str) -> No
 
 @pytest.mark.parametrize("path", PATHS.values())
 @pytest.mark.parametrize("kind", ["missing", "link", "dangling", "fifo", "folder"])
-def test_evidence_that_is_no_regular_file(copied: tuple[Json, Path], path: str, kind: str) -> None:
-    predicate, run = copied
+def test_evidence_that_is_no_regular_file(built: Built, tmp_path: Path, path: str, kind: str) -> None:
+    predicate, run = copy_with(path, built, tmp_path)
     target = run / path
     moved = target.rename(run.parent / path)
     if kind in ("link", "dangling"):
@@ -297,7 +322,7 @@ def test_evidence_that_is_no_regular_file(copied: tuple[Json, Path], path: str, 
 
 def test_evidence_with_swapped_files(copied: tuple[Json, Path], built: Built) -> None:
     predicate, run = copied
-    for path in PATHS.values():
+    for path in (path for path in PATHS.values() if (run / path).exists()):
         own = (run / path).read_bytes()
         other = built["projection-undecided"][0] / path
         if other.read_bytes() != own:
@@ -345,6 +370,81 @@ def test_a_manifest_of_other_files(copied: tuple[Json, Path], edit: str) -> None
     }[edit]()
     (run / "manifest.json").write_bytes(canonical(manifest))
     refused(_resealed(predicate, run), run)
+
+
+def test_a_replay_with_wider_bounds_is_supported_and_judged_anew(built: Built) -> None:
+    evidence, predicate = built["replay-fail"]
+    witness = "claims/0/witness/"
+    wider = edited(predicate, put(witness + "certain", "0"), put(witness + "worst/upper", "1"), rederived)
+    content = certificate(wider)
+    assert product(entry_of(), content) == second(entry_of(), content) == wider["verdict"] == "UNDECIDED"
+    assert product(entry_of(evidence=str(evidence)), content) == "FAIL"
+    nobody = edited(
+        predicate,
+        *(put(witness + key, value) for key, value in {"counted": 0, "undecided": 20}.items()),
+        *(put(witness + key, None) for key in ("certain", "worst")),
+        rederived,
+    )
+    assert product(entry_of(), certificate(nobody)) == second(entry_of(), certificate(nobody)) == "UNDECIDED"
+    assert product(entry_of(evidence=str(evidence)), certificate(nobody)) == "FAIL"
+
+
+@pytest.mark.parametrize("name", ["replay", "replay-fail"])
+def test_a_replay_may_be_as_tight_as_the_verifiers_own(built: Built, name: str) -> None:
+    """What is published leaves room for other machines; a verifier compares it with bounds that do not."""
+    evidence, predicate = built[name]
+    own = derive(load(read_contents(evidence), "evidence"), published=False)["claims"]
+    tightest = edited(predicate, put("claims", own))
+    assert own[0]["witness"] != predicate["claims"][0]["witness"]
+    assert product(entry_of(evidence=str(evidence)), certificate(tightest)) == predicate["verdict"]
+
+
+def _conspired(predicate: Json, run: Path) -> Json:
+    """Everything that can go along with changed files does: the certificate is in order but for what is computed."""
+    system, manifest = (json.loads((run / name).read_bytes()) for name in ("system.json", "manifest.json"))
+    digests = {role: digest((run / PATHS[role]).read_bytes()) for role in ("model", "preprocessing")}
+    system["model"]["sha256"], system["preprocessing"] = digests["model"], digests["preprocessing"]
+    (run / "system.json").write_bytes(canonical(system))
+    for entry in manifest["files"]:
+        entry["sha256"] = digest((run / entry["path"]).read_bytes())
+    (run / "manifest.json").write_bytes(canonical(manifest))
+    found = _resealed({**predicate, "system": system}, run)
+    found["claims"][0]["witness"] |= digests
+    return found
+
+
+def _input_moved(run: Path) -> None:
+    table = read_columns((run / "data.parquet").read_bytes(), "data")
+    moved = [value + 0.01 * (k == 5) for k, value in enumerate(table["input.income"].to_pylist())]
+    column = table.column_names.index("input.income")
+    (run / "data.parquet").write_bytes(table_bytes(table.set_column(column, "input.income", pa.array(moved))))
+
+
+def _replaced(path: str, old: bytes, new: bytes) -> Callable[[Path], Any]:
+    def edit(run: Path) -> None:
+        content = (run / path).read_bytes()
+        assert content.count(old) == 1
+        (run / path).write_bytes(content.replace(old, new))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _input_moved,
+        _replaced("model.onnx", struct.pack("<f", -0.2), struct.pack("<f", -0.25)),
+        _replaced("preprocessing.json", b'["north","south"]', b'["south","north"]'),
+    ],
+    ids=["input", "model", "preprocessing"],
+)
+def test_a_replay_is_computed_again(built: Built, tmp_path: Path, change: Callable[[Path], Any]) -> None:
+    predicate, run = copy_of("replay", built, tmp_path)
+    assert product(entry_of(evidence=str(run)), certificate(_conspired(predicate, run))) == "PASS"
+    change(run)
+    conspired = _conspired(predicate, run)
+    assert product(entry_of(), certificate(conspired)) == second(entry_of(), certificate(conspired)) == "PASS"
+    assert "claim 'replay'" in refused(conspired, run)
 
 
 def test_fresh_keys_are_pinned_by_their_kind() -> None:

@@ -20,6 +20,7 @@ from certifair.evidence.bundle import PATHS, Contents, load, manifest_of, read_c
 from certifair.evidence.canonical import canonical, sha256, strict_json
 from certifair.evidence.columns import table_bytes
 from certifair.evidence.groups import group_table
+from certifair.evidence.inputs import Input, Inputs
 from certifair.exact.decimals import largest_float_at_most
 from certifair.spec.groups import partitions_of
 from tests.checks.bundles import Sample, contents_of, evidence_of, property_of
@@ -37,6 +38,9 @@ SAMPLE = Sample(
     layer='[layer]\nmetric = "demographic_parity"\nsensitive_features = "g"\nepsilon = 1',
     multipliers=[("p", "g: a - b", 0.5)],
     properties=[property_of(Question("equalized_odds", ("g",), DECLARED, Fraction(1)))],
+    model=b"weights",
+    preprocessing=Inputs((Input("x", "number"), Input("h", "category", ("x", "z")))),
+    inputs={"x": [0.5, 1.0, -2.0, 0.0], "h": ["x", "y", "z", "x"], "unused": [1.0, 2.0, 3.0, 4.0]},
 )
 
 
@@ -90,7 +94,11 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert evidence.values["h"] == ("x", "y", "z")
     assert evidence.multipliers == {"p": {"g: a - b": 0.5}, "q": {}}
     assert [item["role"] for item in evidence.materials] == list(PATHS)
-    assert [item["rowCount"] for item in evidence.materials] == [4, 4, 1, None, None, None]
+    assert [item["rowCount"] for item in evidence.materials] == [4, 4, 1, None, None, None, None, None]
+    assert evidence.model == b"weights"
+    assert evidence.inputs is not None
+    assert evidence.inputs.tolist() == [[0.5, 1, 0], [1, 0, 0], [-2, 0, 1], [0, 1, 0]]
+    assert [evidence.row_id(row) for row in range(4)] == ["1", "2", "3", "4"]
     for item in evidence.materials:
         assert item["sha256"] == sha256(contents[item["role"]])
 
@@ -360,8 +368,8 @@ def test_only_regular_files_of_fixed_names_are_read(tmp_path: Path) -> None:
     for name in PATHS.values():
         run = written(tmp_path / f"missing-{name}", contents)
         (run / name).unlink()
-        if name == "multipliers.parquet":
-            assert "multipliers" not in read_contents(run)
+        if name in ("multipliers.parquet", "model.onnx", "preprocessing.json"):
+            assert name.partition(".")[0] not in read_contents(run)
             continue
         with pytest.raises(InputError, match="cannot be read"):
             read_contents(run)
@@ -426,3 +434,64 @@ def test_groups_are_counted_and_added_exactly() -> None:
                 "sum": oracle.rational_text(figures.total),
                 "share": oracle.decimal_text(Fraction(figures.n, n), 12, up=False),
             }
+
+
+# --------------------------------------------------------------------------------------------------- the network
+def test_a_network_and_its_preprocessing_belong_together() -> None:
+    contents = contents_of(SAMPLE)
+    for role, other in (("model", "preprocessing.json"), ("preprocessing", "model.onnx")):
+        alone = {name: content for name, content in contents.items() if name != role}
+        assert f"stands without {PATHS[role]}" in refused({**alone, "manifest": manifest_of(alone, [])})
+        assert other in PATHS.values()
+
+
+@pytest.mark.parametrize("role", ["model", "preprocessing"])
+def test_the_network_is_the_one_that_system_json_speaks_of(role: str) -> None:
+    contents = contents_of(SAMPLE)
+    assert f"is not the {role} of system.json" in refused(remade(contents, **{role: contents[role] + b" "}))
+    system = strict_json(contents["system"])
+    for stated in (None, "0" * 64, {"name": "model.onnx"}, {"name": "model.onnx", "sha256": "0" * 64}):
+        changed = remade(contents, system=canonical({**system, role: stated}))
+        assert f"is not the {role} of system.json" in refused(changed)
+
+
+def test_a_system_may_name_files_that_stay_with_their_owner() -> None:
+    contents = contents_of(SAMPLE)
+    without = {role: content for role, content in contents.items() if role not in ("model", "preprocessing")}
+    evidence = load({**without, "manifest": manifest_of(without, [])}, "RUN")
+    assert evidence.system["model"]["sha256"] == sha256(b"weights")
+    assert (evidence.model, evidence.preprocessing, evidence.inputs) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "words"),
+    [
+        ("input.x", None, "no column 'input.x'"),
+        ("input.x", pa.array([1.0, math.nan, 0.0, 0.0]), "'input.x' is nan in row 2, not a finite number"),
+        ("input.x", pa.array([1.0, 0.0, math.inf, 0.0]), "'input.x' is inf in row 3, not a finite number"),
+        ("input.x", pa.array([1.0, 0.0, 0.0, None]), "'input.x' is missing in row 4"),
+        ("input.x", pa.array(["1", "2", "3", "4"]), "'input.x' holds string, but is a number"),
+        ("input.h", pa.array([1.0, 2.0, 3.0, 4.0]), "'input.h' holds double, but is a category"),
+        ("input.h", pa.array(["x", None, "y", "z"]), "'input.h' is missing in row 2"),
+        ("input.h", pa.array(["x", "z", "", "z"]), "'input.h' is missing in row 3"),
+    ],
+)
+def test_inputs_that_are_none(column: str, value: Any, words: str) -> None:
+    evidence = load(replaced("data", column, value), "RUN")
+    with pytest.raises(InputError) as caught:
+        _ = evidence.inputs
+    assert str(caught.value).startswith("data.parquet: ")
+    assert words in str(caught.value)
+
+
+def test_inputs_of_other_types_are_refused_at_once() -> None:
+    assert "holds int64 in 'input.x'" in refused(replaced("data", "input.x", pa.array([1, 2, 3, 4])))
+
+
+def test_text_ids_name_people() -> None:
+    ids = pa.array(["a", "b", "c", "Zoe\u0301"])
+    tables = {}
+    for role in ("data", "predictions"):
+        table = table_of(contents_of(SAMPLE), role)
+        tables[role] = table_bytes(table.set_column(0, "row_id", ids))
+    assert load(remade(contents_of(SAMPLE), **tables), "RUN").row_id(3) == "Zoe\u0301"

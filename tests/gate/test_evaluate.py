@@ -16,9 +16,11 @@ from certifair.certificate.sign import signer_of
 from certifair.certificate.verify import Verified
 from certifair.errors import PolicyError, UntrustedError
 from certifair.evidence.ingest import ingest
+from certifair.gate import outputs
 from certifair.gate.evaluate import GateResult, evaluate
 from certifair.spec.policy import Policy
 from certifair.spec.verdict import Verdict
+from tests.golden.cases import CASES as RUNS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PASS, FAIL, UNDECIDED = Verdict
@@ -262,3 +264,58 @@ def test_a_projection_onto_another_set_is_no_answer(tmp_path: Path) -> None:
     found = Verified(Verdict.PASS, predicate, "the owner", None, with_evidence=False)
     assert judged(found, f"{layer}0.5\n{form}").verdict is PASS
     assert judged(found, f"{layer}0.01\n{form}").verdict is UNDECIDED
+
+
+# ------------------------------------------------------------------------------------------------------- replays
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verified]:
+    """Certificates whose claim is a replay: all scores right, one off by 2e-6, one beyond float64."""
+    found = {}
+    for name in ("replay", "replay-fail", "replay-undecided"):
+        predicate = RUNS[name].build(tmp_path_factory.mktemp("replays") / name)[1].predicate
+        found[name] = Verified(Verdict(predicate["verdict"]), predicate, "the owner", None, with_evidence=False)
+    return found
+
+
+def asked(epsilon: str) -> str:
+    return f'[[property]]\nid = "mine"\nkind = "replay"\nepsilon = "{epsilon}"\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "epsilon", "verdict"),
+    [
+        ("replay", "0.000001", PASS),
+        ("replay", "0.00000000001", PASS),
+        ("replay", "0", UNDECIDED),
+        ("replay-fail", "0.000001", FAIL),
+        ("replay-fail", "0.000003", PASS),
+        ("replay-undecided", "1000000", UNDECIDED),
+    ],
+)
+def test_a_replay_is_judged_by_the_relying_partys_epsilon(
+    replayed: dict[str, Verified], name: str, epsilon: str, verdict: Verdict
+) -> None:
+    result = judged(replayed[name], asked(epsilon))
+    (item,) = result.properties
+    assert (item.id, item.verdict, item.groups, item.threshold) == ("mine", verdict, (), f"≤ {epsilon}")
+    assert item.claim == ("replay" if name == "replay" else "scores")
+    assert item.statement.startswith("the largest difference between a logged score")
+    assert item.statement.endswith(f"at most {epsilon}")
+    assert bool(item.reason) == (verdict is not PASS)
+    for output in outputs.names():
+        text = outputs.get(output).render(result, "policy.toml", asked(epsilon))
+        assert ("mine" in text) or (output == "github" and verdict is PASS)
+
+
+def test_small_distances_are_shown(replayed: dict[str, Verified]) -> None:
+    text = outputs.get("text").render(judged(replayed["replay-fail"], asked("0.000001")), "", "")
+    assert "0.00000200…" in text
+    assert "0.00000199…" in text
+
+
+def test_a_replay_is_answered_by_nothing_else(verified: Verified, replayed: dict[str, Verified]) -> None:
+    (item,) = judged(verified, asked("1")).properties
+    assert (item.verdict, item.claim) == (UNDECIDED, None)
+    assert item.reason == "no claim of kind replay answers this"
+    (item,) = judged(replayed["replay"], demand()).properties
+    assert (item.verdict, item.claim) == (UNDECIDED, None)

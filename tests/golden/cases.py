@@ -16,7 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from certifair.certificate.certify import Certified, Registration, certify_bundle, register_policy
 from certifair.certificate.keys import PinnedKey, pin
 from certifair.certificate.sign import signer_of
+from certifair.evidence.bundle import PATHS, manifest_of, read_contents
+from certifair.evidence.canonical import strict_json
+from certifair.evidence.columns import read_columns, table_bytes
 from certifair.evidence.ingest import ingest
+from tests.golden.network import INPUTS, NETWORK, encoded, network_value
 
 ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = "2026-01-01T12:00:00Z"
@@ -47,7 +51,9 @@ def pinned(name: str) -> PinnedKey:
 
 @dataclass(frozen=True)
 class Case:
-    """One run. `columns` are those of its table: sex, age, region, label, score, served, batch, split."""
+    """One run. `columns` are those of its table: sex, age, region, label, score, served, batch, split; income too where
+    the bundle holds the network.
+    """
 
     name: str
     policy: str
@@ -56,6 +62,7 @@ class Case:
     key: str = "owner"
     registered: bool = False
     model: bytes | None = None
+    replayed: bool = False
     multipliers: Mapping[str, list[Any]] | None = None
     serial: str = field(default="")
 
@@ -64,11 +71,8 @@ class Case:
         folder.mkdir(parents=True, exist_ok=True)
         policy = folder / "policy.toml"
         policy.write_text(self.policy, encoding="utf-8")
-        if self.model is not None:
-            (folder / "model.bin").write_bytes(self.model)
         evidence = folder / f"{self.name}.evidence"
-        multipliers = None if self.multipliers is None else pa.table(dict(self.multipliers))
-        ingest(pa.table(self.columns), policy, evidence, multipliers)
+        self.ingest(self.columns, policy, evidence)
         registration = None
         if self.registered:
             content = register_policy(
@@ -78,6 +82,28 @@ class Case:
         serial = self.serial or f"golden-{self.name}"
         signer = signer_of(PRIVATE[self.key])
         return evidence, certify_bundle(evidence, signer, now=ISSUED, serial=serial, registration=registration)
+
+    def ingest(self, columns: Columns, policy: Path, out: Path) -> None:
+        """A bundle of these columns, with the network where the case has one."""
+        files = {"model.onnx": NETWORK, "preprocessing.json": INPUTS.to_bytes()} if self.replayed else {}
+        for name, content in {**files, **({} if self.model is None else {"model.bin": self.model})}.items():
+            (policy.parent / name).write_bytes(content)
+        multipliers = None if self.multipliers is None else pa.table(dict(self.multipliers))
+        ingest(pa.table(columns), policy, out, multipliers)
+        if self.replayed:
+            add_network(out, columns)
+
+
+def add_network(run: Path, columns: Columns) -> None:
+    """The network, its preprocessing and everybody's inputs come into a bundle that has none."""
+    contents = read_contents(run)
+    data, inputs = read_columns(contents["data"], "data"), INPUTS.bundled(pa.table(columns))
+    for name in inputs.column_names:
+        data = data.append_column(name, inputs[name])
+    contents |= {"data": table_bytes(data), "model": NETWORK, "preprocessing": INPUTS.to_bytes()}
+    contents["manifest"] = manifest_of(contents, strict_json(contents["manifest"])["exclusions"])
+    for role, content in contents.items():
+        (run / PATHS[role]).write_bytes(content)
 
 
 def head(features: str = '"sex"', extra: str = "", system: str = "", box: str = "", missing: str = "error") -> str:
@@ -158,10 +184,20 @@ def projected(seed: int, n: int, batches: int, epsilon: float) -> tuple[Columns,
     return {**columns, "served": served}, multipliers
 
 
+def scored(seed: int, n: int) -> Columns:
+    """People whose scores are the network's values, each the nearest float64, served as they are."""
+    draw = random.Random(seed)
+    columns = changed(people(seed, n), income=lambda row, k: draw.randrange(101) / 100)
+    columns = changed(columns, score=lambda row, k: float(network_value(encoded(row))))
+    return changed(columns, served=lambda row, k: row["score"])
+
+
 FEASIBLE = 'kind = "feasibility"\nmetric = "demographic_parity"\n'
 FROZEN = "frozen = true\nheld_out = true\n"
 POPULATION = 'kind = "population"\nmetric = "demographic_parity"\n'
 BOX = "[layer]\nlower = 0\nupper = 1\n"
+NETWORKED = 'model = "model.onnx"\npreprocessing = "preprocessing.json"\n'
+REPLAY = '[[property]]\nid = "scores"\nkind = "replay"\nepsilon = 0.000001\n'
 LAYER = '[layer]\nmetric = "demographic_parity"\nsensitive_features = ["sex"]\nepsilon = 0.05\nlower = -1\nupper = 2\n'
 ODD = ("Zo\u00e9", "Zoe\u0301", "a - b", "a", "b | c", "b - c")  # names that look or read like one another
 
@@ -175,6 +211,9 @@ def _all() -> list[Case]:
     odd = changed(people(24, 120, gap=0), sex=lambda row, k: ODD[k % len(ODD)])
     odd_policy = head().replace('sex = ["f", "m"]', f"sex = {str(list(ODD)).replace(chr(39), chr(34))}")
     sampled = head(system=FROZEN)
+    altered = changed(scored(16, 20), score=lambda row, k: row["score"] + (2e-6 if k == 7 else 0))
+    # beyond float64 inside the network, so nothing is known of that score
+    beyond = changed(scored(17, 20), income=lambda row, k: 1.7e308 if k == 3 else row["income"])
     approved = changed(people(11, 300, gap=0.1), score=lambda row, k: 0.75 if k % 7 else 0.25)
     return [
         Case("parity", head(box=BOX) + prop("p", FEASIBLE + "epsilon = 0.2"), people(1, 60), "PASS"),
@@ -296,6 +335,9 @@ def _all() -> list[Case]:
             "PASS",
         ),
         Case("odd-names", odd_policy + prop("p", FEASIBLE + "epsilon = 0.5"), odd, "PASS"),
+        Case("replay", head(system=NETWORKED), scored(16, 20), "PASS", replayed=True),
+        Case("replay-fail", head(system=NETWORKED) + REPLAY, altered, "FAIL", replayed=True),
+        Case("replay-undecided", head(system=NETWORKED) + REPLAY, beyond, "UNDECIDED", replayed=True),
         Case("no-claims", head(), people(1, 60), "UNDECIDED"),
         Case(
             "twins",

@@ -165,7 +165,7 @@ def _rederived_claim(claim: Json, context: Any, predicate: Json) -> Json:
     if terms.kind == "population":
         judgement = check.judge(terms, witness, context)
         witness["rows"] = population._rows_json(terms, witness["cells"], judgement)
-    elif terms.form != "projection":
+    elif terms.form not in ("projection", "network"):
         _recount(terms, witness)
     extra = {key: claim[key] for key in ("decisionGap", "neededSampleSize", "reason", "assumptions")}
     found = assemble(check, terms, witness, extra, context)

@@ -47,7 +47,7 @@ from tests.golden.forge import (  # noqa: E402
 from tests.oracles.second_verifier import canonical, digest  # noqa: E402
 
 OUT = ROOT / "certificates"
-WITH_EVIDENCE = ("batches", "clopper-pearson")  # their bundles are stored
+WITH_EVIDENCE = ("batches", "clopper-pearson", "replay")  # their bundles are stored
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # Of the contradictions and lies below these are stored, to keep the folder small; the tests make all of them.
 STORED = {
@@ -64,7 +64,7 @@ STORED = {
     "interval-missing", "intervals-unfrozen", "confidence-1", "confidence-raised", "method-swapped",
     "people-of-a-sample", "too-many-people", "row-verdict", "pass-without-bound", "claim-left-out", "positives",
     "replayed-for-new-predictions", "replayed-for-a-new-policy", "path-traversal", "confidence-lowered",
-    "model-swapped",
+    "model-swapped", "replay-model", "replay-pass-over-fail", "replay-bound-tightened", "replay-for-a-new-model",
 }  # fmt: skip
 Json = dict[str, Any]
 INDEX: list[Json] = []
@@ -155,6 +155,8 @@ def make_accepted(folder: Path) -> None:
         for key in ("interval", "oneSided"):
             cell[key] = [widened(cell[key][0], "0.01", up=False), widened(cell[key][1], "0.01", up=True)]
     accept("wider-bounds", certificate(rederived(wide)), "PASS", evidence="accept/clopper-pearson.evidence")
+    wide = edited(PREDICATES["replay"], put("claims/0/witness/worst/upper", "0.0000001"), rederived)
+    accept("replay-wider", certificate(wide), "PASS", evidence="accept/replay.evidence")
 
 
 def make_bundle() -> None:
@@ -347,7 +349,8 @@ def make_schema() -> None:
         "rational-over-zero": put("groups/0/cells/0/sum", "1/0"),
         "rational-2401-characters": put("groups/0/cells/0/sum", "1" * 2401),
         "negative-count": put("groups/0/cells/0/n", -1),
-        "unknown-kind": put(claim + "kind", "replay"),
+        "unknown-kind": put(claim + "kind", "stability"),
+        "metric-null": put(claim + "metric", None),
         "population-of-served": put(claim + "kind", "population"),
         "confidence-without-sample": put(claim + "confidence", "0.95"),
         "serial-newline": put("serial", "golden-parity\n"),
@@ -358,6 +361,8 @@ def make_schema() -> None:
         "registration-text": put("policy/registration", "yes"),
     }.items():
         reject("schema", name, certificate(edited(base, change)))
+    reject("schema", "replay-of-a-metric", certificate(edited(lean(PREDICATES["replay"]), put(claim + "metric",
+           "demographic_parity"))))  # fmt: skip
     reject("schema", "predicate-null", seal(canonical(statement(None, subject=("golden", "0" * 64)))))
 
 
@@ -609,7 +614,56 @@ def contradictions() -> Lies:
     bad("advice-without-need", "clopper-pearson", put(claim + "neededSampleSize", 400))
     bad("sample-size-of-a-sample", "clopper-pearson", put(claim + "sampleSize", 301))
     bad("decision-gap-of-a-sample", "clopper-pearson", put(claim + "decisionGap", "0.1"))
-    return made
+    return {**made, **_contradicted_replays()}
+
+
+def _without(*roles: str) -> Any:
+    return lambda p: p.update(materials=[item for item in p["materials"] if item["role"] not in roles])
+
+
+def _contradicted_replays() -> Lies:
+    """Each rule of certificates/README.md 9.9, broken."""
+    claim, witness, other = "claims/0/", "claims/0/witness/", "0" * 64
+    passed = (put(claim + "verdict", "PASS"), put("verdict", "PASS"))
+    one_less = (put(witness + "counted", 19), put(witness + "undecided", 1))
+    made: dict[str, list[Any]] = {
+        "model": [put(witness + "model", other)],
+        "preprocessing": [put(witness + "preprocessing", other)],
+        "materials-missing": [_without("model", "preprocessing")],
+        "material-alone": [_without("preprocessing")],
+        "of-another-model": [put("system/model/sha256", other), rederived],
+        "of-another-preprocessing": [put("system/preprocessing", other), rederived],
+        "of-no-model": [put("system/model", None), rederived],
+        "of-no-preprocessing": [put("system/preprocessing", None), rederived],
+        "counts": [put(witness + "counted", 19)],
+        "more-than-people": [put(witness + "counted", 21)],
+        "undecided-passes": [*one_less],
+        "nobody-bounded": [put(witness + "counted", 0), put(witness + "undecided", 20), rederived],
+        "worst-null": [put(witness + "worst", None)],
+        "certain-null": [put(witness + "certain", None)],
+        "bounds-null": [put(witness + "certain", None), put(witness + "worst", None), rederived],
+        "bounds-reversed": [put(witness + "certain", "0.0000001"), rederived],
+        "certain-negative": [put(witness + "certain", "-0.1"), rederived],
+        "41-places": [put(witness + "worst/upper", f"0.{'0' * 40}1"), rederived],
+        "estimate": [put(claim + "estimate", "0")],
+        "lower": [put(claim + "lower", None)],
+        "upper": [put(claim + "upper", "0")],
+        "sample-size": [put(claim + "sampleSize", 19)],
+        "statement": [put(claim + "statement", "the model is fair")],
+        "threshold-negative": [put(claim + "threshold", "-0.1"), rederived],
+        "tau": [put(claim + "tau", "0.1"), rederived],
+        "decision-threshold": [put(claim + "decisionThreshold", "0.5"), rederived],
+        "least-group": [put(claim + "minGroupSize", 0), rederived],
+        "intersectional": [put(claim + "intersectional", True), rederived],
+        "comparator": [put(claim + "comparator", ">=")],
+        "decision-gap": [put(claim + "decisionGap", "0")],
+    }
+    found: Lies = {f"replay-{name}": ("replay", edits) for name, edits in made.items()}
+    found["replay-pass-over-fail"] = ("replay-fail", [*passed])
+    found["replay-pass-over-undecided"] = ("replay-undecided", [*passed])
+    found["replay-threshold-loosened"] = ("replay-fail", [put(claim + "threshold", "0.1"), *passed])
+    found["model-alone"] = ("replay", [_without("preprocessing"), put("claims", []), put("verdict", "UNDECIDED")])
+    return found
 
 
 def make_inconsistent() -> None:
@@ -717,6 +771,17 @@ def lies() -> Lies:
     for key, end in (("interval", 0), ("interval", 1), ("oneSided", 0), ("oneSided", 1)):
         edit = functools.partial(tighter, key=key, end=end)
         bad(f"bernstein-{key}-{'upper' if end else 'lower'}-too-tight", "bernstein", edit)
+    witness = "claims/0/witness/"
+    bad("replay-bound-tightened", "replay", put(witness + "worst/upper", "0"), put(witness + "certain", "0"))
+    bad("replay-certain-raised", "replay", put(witness + "certain", f"0.{'0' * 39}1"))
+    bad("replay-everybody-bounded", "replay-undecided", put(witness + "counted", 20), put(witness + "undecided", 0))
+    bad("replay-fails-more", "replay-fail", put(witness + "certain", "0.000002"), put(witness + "worst/upper", "1"))
+    bad("replay-left-out", "replay", lambda p: p["claims"].pop())
+    bad("replay-of-new-inputs", "replay", digest_of("data"))
+    bad("replay-for-a-new-model", "replay", digest_of("model"), put(witness + "model", "0" * 64),
+        put("system/model/sha256", "0" * 64))  # fmt: skip
+    bad("replay-for-new-preprocessing", "replay", digest_of("preprocessing"), put("system/preprocessing", "0" * 64),
+        put(witness + "preprocessing", "0" * 64))  # fmt: skip
     return made
 
 

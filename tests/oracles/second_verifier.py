@@ -409,6 +409,7 @@ def check_materials(predicate: Any, subject: str) -> int:
     materials = {material["role"]: material for material in predicate["materials"]}
     need(len(materials) == len(predicate["materials"]), "role of a material twice")
     need({"data", "predictions", "policy", "system", "manifest"} <= set(materials), "a material is missing")
+    need(("model" in materials) == ("preprocessing" in materials), "model without preprocessing, or the reverse")
     need(materials["policy"]["sha256"] == predicate["policy"]["sha256"], "digest of the policy")
     need(materials["system"]["sha256"] == subject, "digest of the system")
     total = materials["data"]["rowCount"]
@@ -483,6 +484,11 @@ def check_consistency(predicate: Any, subject: str) -> None:
     tables = {tuple(table["features"]): table["cells"] for table in predicate["groups"]}
     system = predicate["system"]
     for claim in predicate["claims"]:
+        replay = claim["kind"] == "replay"
+        need((claim["metric"] is None) == (claim["form"] == "network") == replay, "metric or form of a replay")
+        if replay:
+            check_replay(claim, total, predicate)
+            continue
         check_shape(claim, budget)
         need(claim["statement"] == statement_text(claim), "statement")
         groups = [tables[tuple(partition["features"])] for partition in claim["partitions"]]
@@ -953,7 +959,7 @@ def check_agreement(claims: Sequence[Any]) -> None:
     known: dict[Any, tuple[int, str]] = {}
     for claim in claims:
         witness, population = claim["witness"], claim["kind"] == "population"
-        if claim["form"] == "projection" or not (population or witness["batches"]["total"] == 1):
+        if claim["form"] in ("projection", "network") or not (population or witness["batches"]["total"] == 1):
             continue
         cut = claim["decisionThreshold"] if claim["map"] == "decisions" else None
         alone = population and claim["metric"] == "equalized_residuals"
@@ -1021,6 +1027,46 @@ def statement_text(claim: Any) -> str:
     comparison = f"{'at most' if claim['comparator'] == '<=' else 'at least'} {claim['threshold']}"
     tolerance = "" if claim["tau"] == "0" else f" (solver tolerance {claim['tau']})"
     return f"{quantity} over {groups}{within}, {scope}, is {comparison}{tolerance}"
+
+
+# ------------------------------------------------------------------------------------------------------- 9.9: replay
+REPLAY: dict[str, Any] = {
+    "form": "network", "map": "scores", "scope": "batch", "method": "ball", "confidence": None, "metric": None,
+    "conditionOn": None, "decisionGap": None, "neededSampleSize": None, "sensitiveFeatures": [], "conditions": [],
+    "partitions": [], "intersectional": False, "tau": "0", "decisionThreshold": "0", "minGroupSize": 1,
+    "comparator": "<=", "bound": None,
+}  # fmt: skip
+
+
+def check_replay(claim: Any, total: int, predicate: Any) -> None:
+    """Section 9.9, and of 9.1 that the threshold is not negative."""
+    witness, system = claim["witness"], predicate["system"]
+    digests = {material["role"]: material["sha256"] for material in predicate["materials"]}
+    need(all(_same(claim[name], value) for name, value in REPLAY.items()), "fixed members of a replay")
+    need(system["model"] is not None, "replay without a model")
+    need(witness["model"] == digests.get("model") == system["model"]["sha256"], "model of a replay")
+    need(witness["preprocessing"] == digests.get("preprocessing") == system["preprocessing"], "inputs of a replay")
+    counted, undecided, worst, certain = (witness[name] for name in ("counted", "undecided", "worst", "certain"))
+    need(0 <= counted <= total and counted + undecided == total, "counts of a replay")
+    need((certain is None) == (worst is None) == (counted == 0), "bounds of nobody")
+    threshold = decimal(claim["threshold"])
+    need(threshold >= 0, "negative threshold")
+    expected: tuple[str | None, str | None] = (None, None)
+    verdict = "UNDECIDED"
+    if worst is not None:
+        need(all(len(text.partition(".")[2]) <= 40 for text in (certain, worst["upper"])), "places of a bound")
+        low, high = decimal(certain), decimal(worst["upper"])
+        need(0 <= low <= high, "order of the bounds of a replay")
+        expected = (down(low), up(high))
+        if low > threshold:
+            verdict = "FAIL"
+        elif undecided == 0 and high <= threshold:
+            verdict = "PASS"
+    need((claim["lower"], claim["upper"]) == expected and claim["estimate"] == expected[1], "estimate of a replay")
+    need(claim["verdict"] == verdict, "verdict of a replay")
+    need(claim["sampleSize"] == total, "sampleSize")
+    text = "the largest difference between a logged score and the value of the network over the reals"
+    need(claim["statement"] == f"{text}, for everybody in the evidence, is at most {claim['threshold']}", "statement")
 
 
 # ----------------------------------------------------------------------------------------------------------- interface
