@@ -1,7 +1,7 @@
 """certifair: certificates of fairness that a stranger can check.
 
-Start at `ingest`, `certify` and `verify` here, and `certifair.gate.judge`. Each is imported when it is first used, so
-that a verifier loads nothing but what verifies.
+Start at `FairnessLayer` and `FairModel`, or at `ingest`, `certify` and `verify`, and `certifair.gate.judge`. Each is
+imported when it is first used, so that a verifier loads nothing but what verifies.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from certifair.certificate.api import certify, verify
     from certifair.evidence.ingest import ingest
+    from certifair.layer.fairness_layer import FairnessLayer
     from certifair.spec.policy import Policy
+    from certifair.training.model import FairModel
 
 __version__ = "0.1.0"
-__all__ = ["Policy", "__version__", "certify", "ingest", "verify"]
+__all__ = ["FairModel", "FairnessLayer", "Policy", "__version__", "certify", "ingest", "verify"]
 
 _HOMES = {
+    "FairModel": "certifair.training.model",
+    "FairnessLayer": "certifair.layer.fairness_layer",
     "Policy": "certifair.spec.policy",
     "certify": "certifair.certificate.api",
     "ingest": "certifair.evidence.ingest",

@@ -17,21 +17,20 @@ CORE = (
     "securesystemslib",
     "rfc8785",
     "jsonschema-rs",
+    "onnx",
     "rich",
 )
+EXTRA = "pip install 'certifair[torch]'"
+TRAINING = dict.fromkeys(("torch", "numba", "cvxpy", "cvxpylayers", "safetensors", "onnxscript"), EXTRA)
 OPTIONAL = {
+    "matplotlib": "pip install 'certifair[report]'",
     "auto_LiRPA": "pip install --no-deps auto_LiRPA==0.3 && pip install tqdm packaging appdirs pyyaml",
+    "highspy": "pip install highspy",
+    "PuLP": "pip install pulp",
     "duckdb": "pip install duckdb",
     "fairlearn": "pip install fairlearn",
     "pandas": "pip install pandas",
     "polars": "pip install polars",
-}
-SOLVERS = {
-    "cvxpy": "pip install cvxpy",
-    "cvxpylayers": "pip install cvxpylayers",
-    "highspy": "pip install highspy",
-    "PuLP": "pip install pulp",
-    "torch": "pip install torch",
 }
 
 
@@ -45,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"Python {platform.python_version()} on {platform.platform(terse=True)}")
     found = [_line(name, "pip install certifair") for name in CORE]
     print("needed:", *found, sep="\n  ")
-    print("solvers and training (later versions use them; nothing here needs one):")
-    print(*(f"  {_line(name, how)}" for name, how in SOLVERS.items()), sep="\n")
+    print("training and its solvers (to certify, verify and gate, none is needed):")
+    print(*(f"  {_line(name, how)}" for name, how in TRAINING.items()), sep="\n")
     print("optional:", *(_line(name, how) for name, how in OPTIONAL.items()), sep="\n  ")
     for tool in ("openssl", "node"):
         print(f"  {tool:<18} {shutil.which(tool) or 'not found (only needed to verify with foreign clients)'}")

@@ -81,6 +81,23 @@ held_out = false                # true: and not trained on them. Both are needed
 # [layer]                       # the box that predictions must lie in
 # lower = 0
 # upper = 1
+# metric = "demographic_parity" # with the next two: the fairness layer that served them
+# sensitive_features = {features}
+# epsilon = 0.05
+
+# To train with the layer (certifair train): leave [predictions] out, and write
+# [data] split = {{train = 0.7, test = 0.3}}, or the name of a column; inputs = [...], default: all other columns
+# [model]
+# factory = "mlp"               # or "module:function", called with the number of inputs
+# hidden = [32, 16]
+# seed = 0
+# [training]
+# method = "flayer"             # or projection, penalty, strict_penalty, plain
+# epochs = 50
+# batch = 512
+# learning_rate = 0.001
+# [serve]
+# batch = 0                     # how many people are served together; 0: everybody
 
 [[property]]
 id = "parity"

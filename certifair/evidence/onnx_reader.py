@@ -7,7 +7,6 @@ is every operator that is not in `certifair.evidence._onnx_operators`.
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from typing import Any, Final
@@ -33,8 +32,6 @@ def read_network(content: bytes, where: str) -> Network:
     Raises InputError for what is no ONNX file, is broken, or has an operator, type or shape that cannot be read: one
     line that names the node and says what to do.
     """
-    if importlib.util.find_spec("onnx") is None:
-        raise InputError("cannot be read without the package onnx", where=where, advice="install it: pip install onnx")
     try:
         return _read(content)
     except ValueError as error:

@@ -10,6 +10,7 @@ from torch.autograd.function import once_differentiable
 
 from certifair.layer.derivative import pull_back
 from certifair.layer.result import Solved
+from certifair.layer.solvers.base import Floats
 
 
 @final
@@ -26,6 +27,7 @@ class Project(torch.autograd.Function):
     ) -> torch.Tensor:
         """(scores' shape)."""
         ctx.solved, ctx.like = solved, (epsilon, offsets)
+        ctx.save_for_backward(scores)  # torch then refuses to go back through scores that were changed in place
         if len(solved) == 1:
             found = torch.from_numpy(solved[0].answer.predictions).reshape(scores.shape)
         else:
@@ -38,6 +40,7 @@ class Project(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Vector–Jacobian products with respect to scores, ε and offsets. Differentiating twice is an error."""
+        _ = ctx.saved_tensors
         plain = gradient.detach().cpu().numpy().astype(np.float64, copy=False)
         count = len(ctx.solved)
         if count == 1:
@@ -58,10 +61,10 @@ class Project(torch.autograd.Function):
         )
 
 
-def _summed(like: torch.Tensor | None, parts: list[Any]) -> torch.Tensor | None:
+def _summed(like: torch.Tensor | None, parts: list[Floats]) -> torch.Tensor | None:
     """The derivative in the shape of the tensor that was given; one number for all rows collects all."""
     if like is None or not like.requires_grad:
         return None
-    total = np.sum(parts, axis=0)
-    found = torch.from_numpy(total if like.numel() == len(total) else total.sum(keepdims=True))
-    return found.reshape(like.shape).to(dtype=like.dtype, device=like.device)
+    shared = like.numel() == 1  # batches may then have different rows
+    total = np.array([sum(float(part.sum()) for part in parts)]) if shared else np.sum(parts, axis=0)
+    return torch.from_numpy(total).reshape(like.shape).to(dtype=like.dtype, device=like.device)

@@ -1,7 +1,8 @@
 """The derivative of the projection, from its dual solution.
 
-At z let F be the people strictly inside the box and S the rows with a multiplier (at σ_k ε_k, σ = sign ν). Where P is
-differentiable the active rows stay active: y_F = z_F − A_SFᵀ ν_S and A_S y = b_S + σ ε_S. Differentiating both,
+At z let F be the people strictly inside the box and S the rows with a multiplier (at σ_k ε_k, σ = sign ν), or with
+ε = 0. Where P is differentiable the active rows stay active: y_F = z_F − A_SFᵀ ν_S and A_S y = b_S + σ ε_S.
+Differentiating both,
 
     dν_S = H⁺ (A_S D dz − db_S − σ dε_S),   dy = D dz − D A_Sᵀ dν_S,   H = A_S D A_Sᵀ,   D = diag(i in F).
 
@@ -37,7 +38,7 @@ def pull_back(solved: Solved, g: Floats) -> Gradient:
     if answer.pull_back is not None:
         return Gradient(*answer.pull_back(g))
     place = (problem.scores, problem.joint, answer.shift.value, answer.shift.rest)
-    active = np.flatnonzero(answer.multipliers)
+    active = np.flatnonzero((answer.multipliers != 0) | (problem.rows.limits == 0))
     force = np.zeros(len(answer.multipliers))
     if len(active):
         rows = problem.rows.matrix[active]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, final
@@ -51,23 +52,32 @@ def encode_column(values: Any, name: str, declared: Sequence[str] | None) -> Col
         if whole is None or (whole != array).any():
             raise InputError(f"{name!r} holds fractions or missing values, not groups", advice="give codes or texts")
         array = whole
-    if array.dtype.kind == "b":
-        array = array.astype(np.int64)
     if array.dtype.kind in "iu" and len(array):
         return _encode_numbers(array, name, declared)
     return _encode_texts(array, name, declared)
 
 
 def _array(values: Any, name: str) -> NDArray[Any]:
-    """The values as an array (n,), without a copy where that can be."""
+    """The values as an array (n,), without a copy where that can be; booleans and lists of numbers as numbers."""
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     elif hasattr(values, "to_numpy"):
         values = values.to_numpy()
-    array = np.asarray(values)
+    array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)
     if array.ndim != 1:
         raise InputError(f"{name!r} has the shape {array.shape}, not (n,)")
-    return array
+    if array.dtype.kind == "O" and all(isinstance(value, (bool, int, float, np.number)) for value in array.tolist()):
+        array = np.array(array.tolist())
+    if array.dtype.kind == "b":
+        return array.astype(np.int64)
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, and what pandas and numpy have for them."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, (float, np.floating)) and math.isnan(value)
 
 
 def _encode_numbers(array: NDArray[Any], name: str, declared: Sequence[str] | None) -> Column:
@@ -88,10 +98,11 @@ def _encode_numbers(array: NDArray[Any], name: str, declared: Sequence[str] | No
 
 
 def _encode_texts(array: NDArray[Any], name: str, declared: Sequence[str] | None) -> Column:
-    if array.dtype.kind == "O":
-        for row, value in enumerate(array.tolist(), 1):
-            if value is None or value != value:  # noqa: PLR0124 — NaN and NaT are not themselves
-                raise InputError(f"{name!r} is missing in row {row}", advice="make missing values a group of their own")
+    if array.dtype.kind in "OMm":
+        missing = np.isnat(array) if array.dtype.kind in "Mm" else [_is_missing(value) for value in array.tolist()]
+        if np.any(missing):
+            row = int(np.argmax(missing)) + 1
+            raise InputError(f"{name!r} is missing in row {row}", advice="make missing values a group of their own")
         array = np.array([str(value) for value in array.tolist()])
     found, codes, counts = np.unique(array, return_inverse=True, return_counts=True)
     names = tuple(str(value) for value in found.tolist())
@@ -124,19 +135,23 @@ def feature_columns(
 ) -> tuple[Column, ...]:
     """The sensitive features: (n,) or (n, k) codes, a Series, a DataFrame, a mapping from name to column."""
     columns = _named(features, names)
-    if names is not None and [name for name, _ in columns] != list(names):
-        raise InputError(f"sensitive features are {[n for n, _ in columns]}, not {list(names)}")
+    found = [name for name, _ in columns]
+    if not found or len(set(found)) < len(found):
+        raise InputError("sensitive_features has no column, or two of one name", advice="give each feature once")
+    if names is not None and found != list(names):
+        raise InputError(f"sensitive features are {found}, not {list(names)}")
     declared = declared or {}
     return tuple(encode_column(values, name, declared.get(name)) for name, values in columns)
 
 
 def _named(features: Any, names: Sequence[str] | None) -> list[tuple[str, Any]]:
-    if isinstance(features, Mapping):
-        return [(str(name), values) for name, values in features.items()]
-    if hasattr(features, "columns"):
-        wanted = list(features.columns) if names is None else list(names)
-        if missing := [name for name in wanted if name not in features.columns]:
-            raise InputError(f"sensitive_features has no column {missing[0]!r}")
+    if isinstance(features, Mapping) or hasattr(features, "columns"):
+        known = list(features if isinstance(features, Mapping) else features.columns)
+        wanted = known if names is None else list(names)
+        if missing := [name for name in wanted if name not in known]:
+            raise InputError(f"sensitive_features has no column {missing[0]!r}", advice=f"given: {known}")
+        if len(set(known)) < len(known):
+            raise InputError("sensitive_features has two columns of one name", advice="rename one")
         return [(str(name), features[name]) for name in wanted]
     if getattr(features, "ndim", 1) == 2:
         width = features.shape[1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, final
@@ -18,12 +19,13 @@ from certifair.layer.grid import BITS, Grid
 from certifair.layer.result import Projection, ProjectionError, Solved
 from certifair.layer.rows import Rows, rows_of
 from certifair.layer.solvers import _kernels
-from certifair.layer.solvers.base import NEAR, Problem, Solver
+from certifair.layer.solvers.base import FAR, NEAR, Problem, Solver
 from certifair.spec import metrics
 from certifair.spec.metrics.base import LABEL, Metric
-from certifair.spec.toml_reader import nearest
+from certifair.spec.toml_reader import LARGEST, nearest
 
 Number = float | int | str | Decimal | Fraction
+Batches = np.ndarray[Any, np.dtype[np.float64]]
 
 
 @final
@@ -65,11 +67,11 @@ class FairnessLayer(torch.nn.Module):
             raise InputError("lower must be below upper", where="fairness layer")
         self.solver = solver if isinstance(solver, Solver) else solvers.get(solver)
         self.features = None if features is None else tuple(features)
-        self.values = None if values is None else {name: tuple(found) for name, found in values.items()}
+        self.values = _declared(values)
         self.intersectional = intersectional
         self.condition = condition
         self.tolerances = {name: _tolerance(value, name) for name, value in (tolerances or {}).items()}
-        self._grids = {dtype: Grid.of(self.lower, self.upper, dtype) for dtype in BITS}
+        self._grids: dict[str, Grid] = {}
 
     def forward(
         self,
@@ -111,23 +113,31 @@ class FairnessLayer(torch.nn.Module):
         """As `forward`, with multipliers and status of each problem; what is not solved is NaN, and raises nothing."""
         _check_scores(scores)
         plain = _as_batches(scores.detach())
-        grid = self._grids[str(scores.dtype).removeprefix("torch.")]
-        far = _is_far(plain, grid)
+        grid = self._grid(str(scores.dtype).removeprefix("torch."))
+        plain, far = _within_reach(plain, grid)
         count, n, columns = plain.shape
         problems = []
         for k in range(count):
             features, label, condition = (
-                _batch(item, k, count, n) for item in (sensitive_features, labels, conditions)
+                _batch(item, k, (count, n)) if scores.ndim == 3 else item
+                for item in (sensitive_features, labels, conditions)
             )
             encoded = self._encode(features, label, condition, n)
             rows = self._rows(encoded, label, epsilon, offsets)
             problems += [
                 Problem(np.ascontiguousarray(plain[k, :, c]), encoded.joint, rows, grid, far) for c in range(columns)
             ]
-        answers = [self.solver.solve(problem, start) for problem in problems]
+        answers = [self.solver.solve(problem, _start(start, len(problem.rows))) for problem in problems]
         solved = tuple(Solved(problem, answer) for problem, answer in zip(problems, answers, strict=True))
         predictions: torch.Tensor = Project.apply(scores, epsilon, offsets, solved)  # type: ignore[no-untyped-call]
-        return Projection(predictions, solved)
+        # the tensor is the only copy of the predictions: what its owner does to it must not change the answers
+        kept = (replace(item, answer=item.answer.without_predictions()) for item in solved)
+        return Projection(predictions, tuple(kept))
+
+    def _grid(self, dtype: str) -> Grid:
+        if dtype not in self._grids:
+            self._grids[dtype] = Grid.of(self.lower, self.upper, dtype)
+        return self._grids[dtype]
 
     def rows(self, n: int, sensitive_features: Any, labels: Any = None, conditions: Any = None) -> tuple[Rows, Codes]:
         """What the layer demands of n people, and each one's joint cell (n,): a column of the rows' matrix."""
@@ -136,6 +146,9 @@ class FairnessLayer(torch.nn.Module):
 
     def _encode(self, features: Any, labels: Any, conditions: Any, n: int) -> Encoded:
         columns = list(feature_columns(features, self.features, self.values))
+        if unknown := set(self.values or ()) - {column.name for column in columns} - {self.condition}:
+            what = f"values are declared of {min(unknown)!r}, which is no sensitive feature"
+            raise InputError(what, where="fairness layer", advice=f"given: {[column.name for column in columns]}")
         if self.metric.needs_condition:
             if conditions is None:
                 raise InputError(f"{self.metric.name} needs conditions", advice="pass conditions=")
@@ -154,6 +167,9 @@ class FairnessLayer(torch.nn.Module):
             tolerances=self.tolerances,
             epsilon=self.epsilon,
         )
+        if unknown := set(self.tolerances) - set(rows.names) - set(rows.pattern.absent):
+            what = f"there is no row {min(unknown)!r} to have a tolerance"
+            raise InputError(what, where="fairness layer", advice=nearest(min(unknown), rows.names))
         return rows.replaced(_given(epsilon, len(rows), "epsilon"), _given(offsets, len(rows), "offsets"))
 
     def extra_repr(self) -> str:
@@ -165,17 +181,30 @@ class FairnessLayer(torch.nn.Module):
 
 
 def exact_number(value: Number, name: str) -> Fraction:
-    """The decimal that was written: 0.05 is 1/20. Raises InputError for what is no finite number."""
+    """The decimal that was written: 0.05 is 1/20. Raises InputError for what is no number of a reasonable size."""
     try:
-        return Fraction(repr(value)) if isinstance(value, float) else Fraction(value)
+        found = Fraction(str(value) if isinstance(value, (float, np.floating)) else value)
     except (ValueError, TypeError, ArithmeticError):
         raise InputError(f"{name} = {value!r} is not a finite number", where="fairness layer") from None
+    if abs(found) > LARGEST or (found and abs(found) < Fraction(1, LARGEST**10)):
+        raise InputError(f"{name} = {value!r} is too large or too small", where="fairness layer")
+    return found
 
 
 def _tolerance(value: Number, name: str) -> Fraction:
     found = exact_number(value, name)
     if found < 0:
         raise InputError(f"{name} = {value!r} is negative", where="fairness layer")
+    return found
+
+
+def _declared(values: Mapping[str, Sequence[Any]] | None) -> dict[str, tuple[str, ...]] | None:
+    if values is None:
+        return None
+    found = {name: tuple(str(value) for value in declared) for name, declared in values.items()}
+    for name, declared in found.items():
+        if not declared or len(set(declared)) < len(declared):
+            raise InputError(f"the values of {name!r} are none, or one stands twice", where="fairness layer")
     return found
 
 
@@ -194,36 +223,40 @@ def _check_scores(scores: Any) -> None:
         raise InputError(f"scores have the shape {tuple(scores.shape)}, not (n,), (n, m) or (B, n, m), nobody missing")
 
 
-def _as_batches(scores: torch.Tensor) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _as_batches(scores: torch.Tensor) -> Batches:
     """(B, n, m) in float64."""
     shape = {1: (1, -1, 1), 2: (1, *scores.shape), 3: tuple(scores.shape)}[scores.ndim]
-    plain: np.ndarray[Any, np.dtype[np.float64]] = scores.cpu().numpy().astype(np.float64, copy=False).reshape(shape)
+    plain: Batches = scores.cpu().numpy().astype(np.float64, copy=False).reshape(shape)
     return plain
 
 
-def _is_far(plain: np.ndarray[Any, np.dtype[np.float64]], grid: Grid) -> bool:
-    """Whether a score is far outside the box. Raises InputError for one that is not finite."""
+def _within_reach(plain: Batches, grid: Grid) -> tuple[Batches, bool]:
+    """The scores, and whether one is far outside the box; who is beyond all reach counts as being at its end.
+
+    Raises InputError for a score that is not finite.
+    """
     lower, upper = grid.box
-    reach = NEAR * (upper - lower)
-    finite, far = _kernels.survey(plain.reshape(-1), lower - reach, upper + reach)
+    near, end = NEAR * (upper - lower), FAR * (upper - lower)
+    finite, far = _kernels.survey(plain.reshape(-1), lower - near, upper + near)
     if not finite:
         where = np.argwhere(~np.isfinite(plain))[0]
         raise InputError(f"the score of row {where[1] + 1} is not a finite number", where="fairness layer")
-    return bool(far)
+    return (np.clip(plain, lower - end, upper + end), True) if far else (plain, False)
 
 
-def _batch(item: Any, k: int, count: int, n: int) -> Any:
+def _batch(item: Any, k: int, shape: tuple[int, int]) -> Any:
     """The k-th batch's part, where the item has a batch dimension in front of that of the people."""
-    shape = getattr(item, "shape", None)
-    if count > 1 and shape is not None and len(shape) >= 2 and tuple(shape[:2]) == (count, n):
-        return item[k]
-    return item
+    found = getattr(item, "shape", ())
+    return item[k] if len(found) >= 2 and tuple(found[:2]) == shape else item
 
 
 def _label_numbers(labels: Any, n: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     if hasattr(labels, "detach"):
         labels = labels.detach().cpu().numpy()
-    found = np.asarray(labels, dtype=np.float64).reshape(-1)
+    try:
+        found = np.asarray(labels, dtype=np.float64).reshape(-1)
+    except (ValueError, TypeError):
+        raise InputError("labels must be numbers", where="fairness layer") from None
     if len(found) != n or not np.isfinite(found).all():
         raise InputError(f"labels must be {n} finite numbers", where="fairness layer")
     return found
@@ -238,6 +271,15 @@ def _label_column(labels: Any, metric: str) -> Column:
     if found.dtype.kind not in "fiub" or ((found != 0) & (found != 1)).any():
         raise InputError(f"{metric} needs labels 0 or 1", where="fairness layer")
     return encode_column(found.astype(np.int64), LABEL, ("0", "1"))
+
+
+def _start(start: Any, count: int) -> np.ndarray[Any, np.dtype[np.float64]] | None:
+    if start is None:
+        return None
+    found = np.array(start, dtype=np.float64)
+    if found.shape != (count,) or not np.isfinite(found).all():
+        raise InputError(f"start must be {count} finite multipliers, one for each row", where="fairness layer")
+    return found
 
 
 def _given(values: torch.Tensor | None, count: int, name: str) -> tuple[Fraction, ...] | None:

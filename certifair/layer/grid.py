@@ -17,10 +17,11 @@ BITS = {"float64": 40, "float32": 24}
 @final
 @dataclass(frozen=True)
 class Grid:
-    """The multiples of `step` within the box [lower, upper], whose ends need not be on it."""
+    """The multiples of `step` within the box [lower, upper], whose ends need not be on it; none is above 2^size."""
 
     lower: Fraction
     upper: Fraction
+    size: int
     step: Fraction
     first: int
     last: int
@@ -29,14 +30,17 @@ class Grid:
     def of(lower: Fraction, upper: Fraction, dtype: str) -> Grid:
         """The grid of a box. Raises InputError where the box holds no two grid points."""
         largest = max(abs(lower), abs(upper))
-        exponent = math.frexp(float(largest))[1]
-        if Fraction(2) ** (exponent - 1) >= largest:  # frexp puts 1 above 1/2: a box up to 1 has exponent 0
-            exponent -= 1
-        step = Fraction(2) ** (exponent - BITS[dtype])
+        size = 0
+        while Fraction(2) ** size < largest:
+            size += 1
+        while Fraction(2) ** (size - 1) >= largest:
+            size -= 1
+        step = Fraction(2) ** (size - BITS[dtype])
         first, last = math.ceil(lower / step), math.floor(upper / step)
         if last <= first:
-            raise InputError(f"the box [{float(lower)}, {float(upper)}] is too narrow for {dtype}", advice="widen it")
-        return Grid(lower, upper, step, first, last)
+            what = f"the box [{float(lower):g}, {float(upper):g}] is too narrow for {dtype}"
+            raise InputError(what, where="fairness layer", advice="widen it, or use float64")
+        return Grid(lower, upper, size, step, first, last)
 
     @functools.cached_property
     def scale(self) -> float:

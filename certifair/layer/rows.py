@@ -94,7 +94,7 @@ class Rows:
         totals = [sum(sums[j] for j in members) for members in self.pattern.members]
         people = [sum(self.people.item(j) for j in members) for members in self.pattern.members]
         for terms, offset, limit in zip(self.pattern.terms, self.offsets, self.epsilon, strict=True):
-            common = math.prod(people[c] for c, _ in terms)
+            common = math.lcm(*(people[c] for c, _ in terms))
             value: Fraction | int = sum(factor * totals[c] * (common // people[c]) for c, factor in terms)
             if offset:
                 value -= offset * common / step

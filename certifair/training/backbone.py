@@ -68,17 +68,17 @@ def mlp(
     """
     if activation not in ACTIVATIONS:
         raise InputError(f"there is no activation {activation!r}", advice=f"known: {', '.join(ACTIVATIONS)}")
-    if final not in ("sigmoid", None):
+    if final is not None and final != "sigmoid":
         raise InputError(f"final = {final!r} is neither 'sigmoid' nor None", where="mlp")
     sizes = [inputs, *hidden, outputs]
-    if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+    if any(type(size) is not int or size < 1 for size in sizes):
         raise InputError(f"the sizes {sizes} are not all whole numbers above 0", where="mlp")
-    first = standardize or Standardize([0.0] * inputs, [1.0] * inputs)
+    first = Standardize([0.0] * inputs, [1.0] * inputs) if standardize is None else standardize
     if len(first.mean) != inputs:
         raise InputError(f"standardize has {len(first.mean)} columns for {inputs} inputs", where="mlp")
     modules: list[nn.Module] = [first]
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         for before, after in pairwise(sizes[:-1]):
             modules.append(nn.Linear(before, after))
             if layer_norm:

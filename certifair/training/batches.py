@@ -1,9 +1,9 @@
 """Batches that keep the proportions of everybody's joint cells, so that every batch can be compared with.
 
 A plan says once how many people of each joint cell every batch gets; an epoch only draws who they are. Nobody is left
-out: n people make ⌈n / size⌉ batches of nearly equal size. Where a cell that a row speaks of has fewer people than there
-are batches, leaving it out of some would silently drop the row there; so by default batches are made fewer and larger
-until each holds everybody it needs, and the plan says for whose sake. That costs memory at worst, never a guarantee.
+out: n people make ⌈n / size⌉ batches of nearly equal size. Where a cell that a row speaks of has fewer people than
+there are batches, leaving it out of some would silently drop the row there; so by default batches are made fewer and
+larger until each holds everybody it needs, and the plan says for whose sake. That costs memory, never a guarantee.
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ def _spoken_of(pattern: Pattern) -> NDArray[np.bool_]:
 def _deal(people: Codes, inside: NDArray[np.bool_], batches: int) -> Codes:
     """(B, J): every joint cell's people spread within one person.
 
-    What division leaves over goes where the fewest people are so far: in all, and in the cells that they belong to. With
-    one feature the batches' sizes then differ by at most one.
+    What division leaves over goes where the fewest people are so far: in all, and in the cells that they belong to.
+    With one feature the batches' sizes then differ by at most one.
     """
     counts = np.tile(people // batches, (batches, 1))
     tally = np.zeros((batches, len(inside)), dtype=np.int64)
@@ -179,6 +179,6 @@ def _name(data: Dataset, layer: FairnessLayer, features: list[str], member: int,
         return ", ".join(parts)
     if layer.metric.needs_condition:
         assert data.conditions is not None
-        return f"{', '.join(parts)} | condition={data.conditions[member]}"
+        return f"{', '.join(parts)} | {layer.condition}={data.conditions[member]}"
     assert data.labels is not None
     return f"{', '.join(parts)} | label={int(data.labels[member])}"

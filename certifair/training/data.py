@@ -56,7 +56,7 @@ class Dataset:
         conditions: Any = None,
         columns: Sequence[str] = (),
     ) -> Dataset:
-        """From arrays, lists, tensors, Series or DataFrames of numbers; sensitive features in any form the layer takes."""
+        """From arrays, lists, tensors, Series, DataFrames of numbers; sensitive features as the layer takes them."""
         names = tuple(columns) or tuple(str(name) for name in getattr(inputs, "columns", ()))
         sensitive = {}
         if sensitive_features is not None:
@@ -116,7 +116,7 @@ def hide_sensitive(data: Dataset, columns: Sequence[str] | None = None) -> Datas
     """The same people with these input columns left out; layer and metrics still see the sensitive features.
 
     By default the columns called like a sensitive feature, or like one of its values as one-hot encoders write it
-    ("sex", "sex=f", "sex_f"). Raises InputError for an unknown column and where the inputs have no names.
+    ("sex", "sex=f", "sex_f"). Raises InputError for an unknown column, none at all, inputs without names.
     """
     if not data.columns:
         raise InputError("inputs without names cannot be hidden", advice="pass columns=, or a DataFrame")
@@ -128,6 +128,8 @@ def hide_sensitive(data: Dataset, columns: Sequence[str] | None = None) -> Datas
             for name in (feature, f"{feature}={value}", f"{feature}_{value}")
         }
         columns = [name for name in data.columns if name in names]
+        if not columns:
+            raise InputError("no input is called like a sensitive feature", advice="pass columns=, or hide nothing")
     for name in columns:
         if name not in data.columns:
             raise InputError(f"there is no input {name!r} to hide", advice=f"inputs: {', '.join(data.columns)}")
@@ -164,7 +166,7 @@ def split_indices(
     part_of = np.empty(len(codes), dtype=np.int64)
     for code in np.unique(codes):
         people = rng.permutation(np.flatnonzero(codes == code))
-        # floor(m·F + u) − floor(m·E + u) is m·(F − E) rounded up or down, whatever u; its draw keeps small strata unbiased.
+        # floor(m·F + u) − floor(m·E + u) is m·(F − E) rounded up or down for any u; drawn, small strata are not biased.
         shift = Fraction(int(rng.integers(1 << 20)), 1 << 20)
         reached, ends = Fraction(0), []
         for share in shares.values():

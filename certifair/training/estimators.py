@@ -2,172 +2,23 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from fractions import Fraction
-from typing import Any, Self, final
+from dataclasses import dataclass, field
+from typing import Any, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from certifair.errors import InputError
-from certifair.layer import FairnessLayer
 from certifair.layer.fairness_layer import Number
-from certifair.spec.toml_reader import nearest
-from certifair.training import methods
-from certifair.training.backbone import Standardize, mlp
-from certifair.training.data import Dataset, hide_sensitive, numbers, split
-from certifair.training.history import History
-from certifair.training.model import FairModel, Served
-from certifair.training.trainer import Trainer, TrainerConfig
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(eq=False, kw_only=True)
-class _FairEstimator(ABC):
-    """Parameters are kept as given and looked at by `fit`, so that `sklearn.base.clone` works.
-
-    `metric`, `epsilon`, `intersectional`: what is demanded; `method`: see `certifair.training.methods`; `hidden`,
-    `activation`, `layer_norm`: the network; `validation`: the share kept for early stopping; `serve_batch`: how many
-    people are served at once (0: all). The rest as in `TrainerConfig`. After `fit`: `model_` (what serves), `history_`,
-    `n_features_in_`, `feature_names_in_`, `sensitive_values_` (each sensitive feature's known values).
-    """
-
-    metric: Any = "demographic_parity"
-    epsilon: Number = 0.05
-    intersectional: bool = False
-    method: str = "flayer"
-    hidden: Sequence[int] = (32, 16)
-    activation: str = "relu"
-    layer_norm: bool = False
-    epochs: int = 50
-    batch: int = 512
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.0
-    patience: int = 10
-    validation: float = 0.1
-    penalty: float | None = None
-    hide_sensitive: bool = False
-    serve_batch: int = 0
-    seed: int = 0
-
-    model_: FairModel = field(init=False, repr=False)
-    history_: History = field(init=False, repr=False)
-    n_features_in_: int = field(init=False, repr=False)
-    feature_names_in_: tuple[str, ...] = field(init=False, repr=False)
-    sensitive_values_: Mapping[str, tuple[str, ...]] = field(init=False, repr=False)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The constructor's parameters. `deep` changes nothing: none of them is an estimator."""
-        return {item.name: getattr(self, item.name) for item in fields(self) if item.init}
-
-    def set_params(self, **params: Any) -> Self:
-        """Raises InputError for an unknown name."""
-        known = self.get_params()
-        for name, value in params.items():
-            if name not in known:
-                raise InputError(f"{type(self).__name__} has no parameter {name!r}", advice=nearest(name, list(known)))
-            setattr(self, name, value)
-        return self
-
-    def fit(self, X: Any, y: Any, sensitive_features: Any = None, conditions: Any = None) -> Self:
-        """Train. `X` (n, d) numbers, `y` (n,), `sensitive_features` (n,) or (n, k), `conditions` (n,). Raises InputError."""
-        names = _names(X)
-        labels = self._learned(y)
-        needs_layer = methods.get(self.method, self.penalty).needs_layer
-        if sensitive_features is None and needs_layer:
-            raise InputError(f"the method {self.method} needs sensitive features", advice="pass sensitive_features=")
-        data = Dataset.of(_table(X), sensitive_features, labels, conditions, names)
-        config = self._config()
-        if self.hide_sensitive:
-            data = hide_sensitive(data)
-        parts = split(data, {"train": 1 - _share(self.validation), "validation": _share(self.validation)}, self.seed)
-        layer = None if sensitive_features is None else self._layer(data)
-        model = FairModel(self._backbone(parts["train"]), layer)
-        history = Trainer(config).fit(model, parts["train"], parts["validation"])
-        self.n_features_in_ = len(names) if names else data.inputs.shape[1]
-        self.feature_names_in_ = names
-        self.sensitive_values_ = {name: _values(column) for name, column in data.sensitive.items()}
-        self._shown = data.columns
-        self.history_ = history
-        self.model_ = methods.get(self.method, self.penalty).serving(model).eval()
-        return self
-
-    def serve(self, X: Any, sensitive_features: Any = None, conditions: Any = None) -> Served:
-        """Scores, predictions (n, 1) and the layer's multipliers, `serve_batch` people at a time.
-
-        `sensitive_features` are needed where the layer serves: with the methods flayer and projection, unless the
-        metric needs labels: it is then enforced in training only, because labels are not known while serving.
-        Raises InputError, and ProjectionError where a batch has no fair answer.
-        """
-        if not hasattr(self, "model_"):
-            raise InputError(f"this {type(self).__name__} is not fitted", advice="call fit first")
-        if (names := _names(X)) and self.feature_names_in_ and names != self.feature_names_in_:
-            raise InputError(f"the columns are {list(names)}, not {list(self.feature_names_in_)}")
-        features = sensitive_features if self.model_.layer is not None else None
-        data = Dataset.of(_table(X), features, None, conditions, self.feature_names_in_ or names)
-        if data.inputs.shape[1] != self.n_features_in_:
-            raise InputError(f"X has {data.inputs.shape[1]} columns, not {self.n_features_in_}")
-        if self._shown != data.columns:
-            data = hide_sensitive(data, [name for name in data.columns if name not in self._shown])
-        return self.model_.predict(
-            data.inputs, data.sensitive or None, conditions=data.conditions, batch=self.serve_batch
-        )
-
-    def _predicted(self, X: Any, sensitive_features: Any, conditions: Any) -> Floats:
-        found: Floats = self.serve(X, sensitive_features, conditions).predictions.cpu().numpy().reshape(-1)
-        return found
-
-    def _config(self) -> TrainerConfig:
-        return TrainerConfig(
-            method=self.method,
-            epochs=self.epochs,
-            batch=self.batch,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            seed=self.seed,
-            loss=self._loss,
-            penalty=self.penalty,
-            measure_train=False,
-        )
-
-    def _layer(self, data: Dataset) -> FairnessLayer:
-        values = {name: _values(column) for name, column in data.sensitive.items()}
-        if data.conditions is not None:
-            values["condition"] = _values(data.conditions)
-        lower, upper = self._box(data)
-        return FairnessLayer(
-            self.metric,
-            self.epsilon,
-            lower,
-            upper,
-            features=list(data.sensitive),
-            values=values,
-            intersectional=self.intersectional,
-        )
-
-    @property
-    @abstractmethod
-    def _loss(self) -> str: ...
-
-    @abstractmethod
-    def _learned(self, y: Any) -> Floats:
-        """The labels as numbers."""
-
-    @abstractmethod
-    def _box(self, data: Dataset) -> tuple[Number, Number]: ...
-
-    @abstractmethod
-    def _backbone(self, train: Dataset) -> torch.nn.Module: ...
+from certifair.training._estimator import FairEstimator, Floats, network, one_column
+from certifair.training.backbone import Standardize
+from certifair.training.data import Dataset, numbers
 
 
 @final
 @dataclass(eq=False, kw_only=True)
-class FairClassifier(_FairEstimator):
+class FairClassifier(FairEstimator):
     """Two classes; probabilities that satisfy the metric exactly, whenever `method` serves with the layer.
 
     `threshold`: from which probability on the second class of `classes_` (sorted) is predicted. The guarantee is about
@@ -185,12 +36,13 @@ class FairClassifier(_FairEstimator):
     def predict(self, X: Any, sensitive_features: Any = None, conditions: Any = None) -> NDArray[Any]:
         """(n,) of `classes_`."""
         served = self._predicted(X, sensitive_features, conditions)
-        return self.classes_[(served >= self.threshold).astype(int)]
+        found: NDArray[Any] = self.classes_[(served >= self.threshold).astype(int)]
+        return found
 
     def score(self, X: Any, y: Any, sensitive_features: Any = None, conditions: Any = None) -> float:
         """Accuracy."""
         found = self.predict(X, sensitive_features, conditions)
-        return float(np.mean(found == _one_column(y, len(found))))
+        return float(np.mean(found == one_column(y, len(found))))
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
@@ -203,7 +55,7 @@ class FairClassifier(_FairEstimator):
         return "bce"
 
     def _learned(self, y: Any) -> Floats:
-        found = _one_column(y)
+        found = one_column(y)
         self.classes_, codes = np.unique(found, return_inverse=True)
         if len(self.classes_) != 2:
             raise InputError(f"y has {len(self.classes_)} classes, not two", where="FairClassifier")
@@ -213,12 +65,12 @@ class FairClassifier(_FairEstimator):
         return 0, 1
 
     def _backbone(self, train: Dataset) -> torch.nn.Module:
-        return _network(self, train, "sigmoid")
+        return network(self, train, "sigmoid")
 
 
 @final
 @dataclass(eq=False, kw_only=True)
-class FairRegressor(_FairEstimator):
+class FairRegressor(FairEstimator):
     """Numbers within [lower, upper] that satisfy the metric; None: the least and the greatest of y seen by `fit`."""
 
     lower: Number | None = None
@@ -231,7 +83,7 @@ class FairRegressor(_FairEstimator):
     def score(self, X: Any, y: Any, sensitive_features: Any = None, conditions: Any = None) -> float:
         """R², the share of y's variance that is explained; 0 where y does not vary."""
         found = self.predict(X, sensitive_features, conditions)
-        wanted = numbers(_one_column(y, len(found)), "y")
+        wanted = numbers(one_column(y, len(found)), "y")
         spread = float(((wanted - wanted.mean()) ** 2).sum())
         return 1 - float(((wanted - found) ** 2).sum()) / spread if spread > 0 else 0.0
 
@@ -245,7 +97,7 @@ class FairRegressor(_FairEstimator):
         return "mse"
 
     def _learned(self, y: Any) -> Floats:
-        return numbers(_one_column(y), "y")
+        return numbers(one_column(y), "y")
 
     def _box(self, data: Dataset) -> tuple[Number, Number]:
         assert data.labels is not None
@@ -257,56 +109,4 @@ class FairRegressor(_FairEstimator):
         assert train.labels is not None
         units = Standardize.fitted(train.labels.reshape(-1, 1))
         back = Standardize(-units.mean / units.scale, 1 / units.scale)
-        return torch.nn.Sequential(*_network(self, train, None), back)
-
-
-def _network(estimator: _FairEstimator, train: Dataset, end: str | None) -> torch.nn.Sequential:
-    return mlp(
-        train.inputs.shape[1],
-        estimator.hidden,
-        activation=estimator.activation,
-        final=end,
-        layer_norm=estimator.layer_norm,
-        seed=estimator.seed,
-        standardize=Standardize.fitted(train.inputs),
-    )
-
-
-def _names(X: Any) -> tuple[str, ...]:
-    return tuple(str(name) for name in getattr(X, "columns", ()))
-
-
-def _table(X: Any) -> Any:
-    """X with two dimensions, however it came. Raises InputError."""
-    found = np.asarray(X) if isinstance(X, list | tuple) else X
-    if len(getattr(found, "shape", ())) != 2:
-        raise InputError(f"X has the shape {tuple(getattr(found, 'shape', ()))}, not (people, columns)")
-    return found
-
-
-def _one_column(y: Any, n: int | None = None) -> NDArray[Any]:
-    """Labels (n,); (n, 1) is taken too. Raises InputError."""
-    if hasattr(y, "detach"):
-        y = y.detach().cpu()
-    found = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
-    if found.ndim == 2 and found.shape[1] == 1:
-        found = found[:, 0]
-    if found.ndim != 1 or (n is not None and len(found) != n):
-        raise InputError(f"y has the shape {found.shape}, not ({'n' if n is None else n},)")
-    if found.dtype.kind == "O" and any(value is None or value != value for value in found.tolist()):
-        raise InputError("y holds missing values", advice="drop those rows")
-    return found
-
-
-def _share(validation: float) -> Fraction:
-    try:
-        share = Fraction(str(validation))
-    except ValueError:
-        share = Fraction(-1)
-    if not 0 <= share < 1:
-        raise InputError(f"validation = {validation!r} is no share from 0 to below 1")
-    return share
-
-
-def _values(column: NDArray[Any]) -> tuple[str, ...]:
-    return tuple(str(value) for value in np.unique(column).tolist())
+        return torch.nn.Sequential(*network(self, train, None), back)

@@ -12,9 +12,9 @@ from typing import Any, final
 class Measures:
     """A data set under the weights at the end of an epoch, all at once, in evaluation mode, in floats.
 
-    `objective`: what the method minimises; `loss`: the base loss of what would be served; `gap`: the pooled gap of what
-    would be served; `score_gap`: that of the raw scores; `accuracy` (of predictions against 1/2, binary labels only) and
-    `mse` of what would be served. None where it is not defined, or could not be projected: then `failed` says why.
+    `objective`: what the method minimises. Of what would be served: `loss`, the base loss; `gap`, the pooled gap;
+    `accuracy`, of predictions against 1/2, for binary labels; `mse`. `score_gap`: the pooled gap of the raw scores.
+    None where it is not defined, or could not be projected: then `failed` says why.
     """
 
     objective: float | None
@@ -29,7 +29,7 @@ class Measures:
 @final
 @dataclass(frozen=True)
 class Skipped:
-    """Batches of one epoch that no step was made on, because the layer had no answer; `groups`: people by joint cell."""
+    """Batches that no step was made on, because the layer had no answer; `groups`: their people by joint cell."""
 
     batches: int = 0
     rows: int = 0
@@ -58,10 +58,11 @@ class EpochRecord:
     @staticmethod
     def from_dict(found: Mapping[str, Any]) -> EpochRecord:
         """The inverse of `dataclasses.asdict`. Raises TypeError or KeyError for anything else."""
-        measures = [None if found[name] is None else Measures(**found[name]) for name in ("train", "validation")]
-        return EpochRecord(
-            int(found["epoch"]), found["train_loss"], Skipped(**found["skipped"]), *measures, found["seconds"]
+        train, validation = (
+            None if found[name] is None else Measures(**found[name]) for name in ("train", "validation")
         )
+        skipped = Skipped(**found["skipped"])
+        return EpochRecord(found["epoch"], found["train_loss"], skipped, train, validation, found["seconds"])
 
 
 @final

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -90,7 +91,7 @@ class FairModel(nn.Module):
         batch: int = 0,
         partial: bool = False,
     ) -> Served:
-        """What is served to these people, `batch` at a time in the order given (0: all at once; the last may be smaller).
+        """What is served to these people, `batch` at a time in the order given (0: all at once; the last may be fewer).
 
         Computed in evaluation mode, without gradients, by a float64 copy of the backbone: the scores are those of the
         stored weights to about 1e-15, and the predictions lie on the grid of 2⁻⁴⁰. The model itself is not changed.
@@ -102,6 +103,8 @@ class FairModel(nn.Module):
         if batch < 0:
             raise InputError(f"batch = {batch} is negative", advice="0 serves everybody at once")
         device = next((item.device for item in self.backbone.parameters()), torch.device("cpu"))
+        if isinstance(inputs, np.ndarray) and not inputs.flags.writeable:
+            inputs = inputs.copy()  # torch has no read-only tensors, and warns
         inputs = torch.as_tensor(inputs, device=device)
         inputs = inputs.double() if inputs.is_floating_point() else inputs
         with torch.no_grad():
@@ -116,7 +119,7 @@ class FairModel(nn.Module):
         predictions = torch.empty_like(scores)
         batches = []
         for start, stop in _ranges(n, batch):
-            part = (columns if stop - start == n else [_rows(item, start, stop) for item in columns])  # fmt: skip
+            part = [item if stop - start == n else _rows(item, start, stop) for item in columns]
             projection = self.layer.project(scores[start:stop], *part)
             if not projection and not partial:
                 raise ProjectionError(projection)

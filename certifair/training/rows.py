@@ -10,25 +10,14 @@ import numpy as np
 import torch
 
 from certifair.errors import InputError
-from certifair.layer import FairnessLayer, Status
+from certifair.layer import FairnessLayer
 from certifair.layer.rows import Rows
-from certifair.layer.solvers.base import Answer, Floats, Problem, Solver
-
-
-@final
-class _Asks(Solver):
-    """Solves nothing: with it a layer only says which problem it would have solved."""
-
-    name = "rows only"
-
-    def solve(self, problem: Problem, start: Floats | None = None) -> Answer:
-        return Answer.none(problem, Status.FAILED, "only the rows were asked for")
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class BatchRows:
-    """|A y − b| ≤ ε on one batch. `joint` (n,): each person's joint cell, the column of `rows.matrix` that is theirs."""
+    """|A y − b| ≤ ε on one batch. `joint` (n,): each person's joint cell, their column of `rows.matrix`."""
 
     rows: Rows
     joint: torch.Tensor
@@ -62,21 +51,9 @@ class BatchRows:
 def rows_for(
     layer: FairnessLayer, n: int, sensitive_features: Any, labels: Any = None, conditions: Any = None
 ) -> BatchRows:
-    """What the layer demands of these n people, without solving anything. Raises InputError as the layer does."""
-    asking = FairnessLayer(
-        layer.metric,
-        layer.epsilon,
-        layer.lower,
-        layer.upper,
-        _Asks(),
-        features=layer.features,
-        values=layer.values,
-        intersectional=layer.intersectional,
-        tolerances=layer.tolerances,
-    )
-    features = chosen_features(layer, sensitive_features)
-    problem = asking.project(torch.zeros(n), features, labels, conditions).problems[0].problem
-    return BatchRows(problem.rows, torch.from_numpy(problem.joint.astype(np.int64)))
+    """What the layer demands of these n people; nothing is solved. Raises InputError as the layer does."""
+    rows, joint = layer.rows(n, chosen_features(layer, sensitive_features), labels, conditions)
+    return BatchRows(rows, torch.from_numpy(joint.astype(np.int64)))
 
 
 def chosen_features(layer: FairnessLayer, sensitive_features: Any) -> Any:

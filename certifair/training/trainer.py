@@ -119,11 +119,10 @@ class Trainer:
         parameters = [item for item in model.parameters() if item.requires_grad]
         if not parameters:
             raise InputError("the backbone has nothing to train", where="training")
-        optimizer = torch.optim.AdamW(
-            parameters, lr=float(config.learning_rate), weight_decay=float(config.weight_decay)
-        )
+        rate, decay = float(config.learning_rate), float(config.weight_decay)
+        optimizer = torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
         train = train.to(config.device, model.dtype)
-        validation = validation and validation.to(config.device, model.dtype)
+        validation = None if validation is None else validation.to(config.device, model.dtype)
         plan = plan_batches(train, model.layer, config.batch, config.scarce)
         job = _Job(config, method, base_loss(config.loss), model, optimizer, plan, train, validation)
         setting = _setting(config, train, validation) if resume or checkpoint else {}
@@ -160,7 +159,7 @@ def _visible(
         return train, validation, ()
     shown = hide_sensitive(train)
     hidden = tuple(name for name in train.columns if name not in shown.columns)
-    return shown, validation and hide_sensitive(validation, hidden), hidden
+    return shown, None if validation is None else hide_sensitive(validation, hidden), hidden
 
 
 def _setting(config: TrainerConfig, train: Dataset, validation: Dataset | None) -> dict[str, Any]:
@@ -183,7 +182,7 @@ def _epoch(job: _Job, state: State) -> EpochRecord:
     with _seeded(job.config, number):
         train_loss, skipped = _steps(job, number)
         train = measure(job.model, job.method, job.train, job.loss) if job.config.measure_train else None
-        validation = job.validation and measure(job.model, job.method, job.validation, job.loss)
+        validation = None if job.validation is None else measure(job.model, job.method, job.validation, job.loss)
     record = EpochRecord(number, train_loss, skipped, train, validation, time.perf_counter() - began)
     state.records.append(record)
     if validation is None or job.config.patience == 0:
@@ -231,7 +230,7 @@ def _seeded(config: TrainerConfig, epoch: int) -> Iterator[None]:
     device = torch.device(config.device)
     seed = int(np.random.SeedSequence([config.seed, 2, epoch]).generate_state(1, np.uint64)[0] >> 1)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         if device.type == "cuda":
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bench_layer
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -114,6 +115,7 @@ def main() -> None:
         verify = process(certifair, "verify", str(certificate), "--public-key", str(public), *clock)
         rows.append(("verify one of 10⁶ rows, 6 claims", "python -c pass", timed(verify, 15), nothing, "–"))
     show(rows)
+    bench_layer.main()
 
 
 def show(rows: list[tuple[str, str, float, float, str]]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -14,18 +15,25 @@ from certifair.layer.solvers.base import Floats
 Box = tuple[Fraction, Fraction]
 
 
-def find_conflict(rows: Rows, box: Box, candidate: Floats | None) -> Mapping[str, Fraction] | None:
-    """Weights by row name that prove the rows infeasible; None where no proof was found."""
-    for weights in _candidates(rows, box, candidate):
+def find_conflict(
+    rows: Rows, box: Box, candidates: Iterable[Floats] = (), *, search: bool = True
+) -> Mapping[str, Fraction] | None:
+    """Weights by row name that prove the rows infeasible; None where no proof was found.
+
+    Tried are the candidates (K,), each row alone, and, if `search`, what a linear program proposes. Differences of
+    means can always be met, by one prediction for everybody: then there is nothing to look for.
+    """
+    if not rows.offset_floats.any() and not rows.pattern.factors.sum(axis=1).any():
+        return None
+    alone = (sign * line for line in np.eye(len(rows)) for sign in (1.0, -1.0))
+    for weights in itertools.chain(candidates, alone, _least_violation(rows, box) if search else ()):
         if confirmed := _confirm(rows, box, weights):
             return confirmed
     return None
 
 
-def _candidates(rows: Rows, box: Box, candidate: Floats | None) -> Iterator[Floats]:
-    """The direction in which the dual rises for ever, then the multipliers of the least violation."""
-    if candidate is not None:
-        yield candidate
+def _least_violation(rows: Rows, box: Box) -> Iterator[Floats]:
+    """The multipliers of the linear program that makes the largest excess of a row as small as the box allows."""
     from scipy.optimize import linprog
 
     k, width = len(rows), rows.matrix.shape[1]

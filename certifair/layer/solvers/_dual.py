@@ -24,8 +24,9 @@ from certifair.layer.solvers import _kernels
 from certifair.layer.solvers.base import NEAR, Floats, Problem, Shift
 
 _NOISE = 2.0**-50
-_FAR = 2.0**60
-_SAMPLE, _RUN, _STRIDE = 1 << 16, 64, 32
+LARGE = 1 << 16
+"""From so many people on speed counts: a first guess from a part of them, and sums in the order of people."""
+_RUN, _STRIDE = 64, 32
 
 
 @final
@@ -48,13 +49,12 @@ class Search:
         self.rows, self.box, self.epsilon = problem.rows, problem.box, epsilon
         self.matrix, self.offsets = problem.rows.matrix, problem.rows.offset_floats
         self.joint, self.z = problem.joint, problem.scores
-        width = self.box[1] - self.box[0]
         self.far = problem.far
-        self.reach = (NEAR + 2) * width
-        if self.far:  # what lies beyond counts as lying there: floats could not place the box from further away
-            self.z = np.clip(self.z, self.box[0] - _FAR * width, self.box[1] + _FAR * width)
-            self.reach = float(np.abs(self.z).max()) + self.reach
+        self.reach = (NEAR + 2) * (self.box[1] - self.box[0])
+        if self.far:
+            self.reach += float(np.abs(self.z).max())
         self.scale = max(abs(self.box[0]), abs(self.box[1]))
+        self.unit = 2.0 ** (50 - problem.grid.size) if len(self.z) < LARGE else 0.0
         self.tolerance = 2.0**-48 * self.scale
         nu = np.zeros(len(epsilon)) if start is None else start
         self._move(nu, Shift(nu @ self.matrix, np.zeros(self.matrix.shape[1])))
@@ -65,7 +65,7 @@ class Search:
         self.r = self.matrix @ self.sums - self.offsets
 
     def _tally(self, shift: Shift) -> Floats:
-        return _kernels.tally(self.z, self.joint, shift.value, shift.rest, self.box)
+        return _kernels.tally(self.z, self.joint, shift.value, shift.rest, self.box, self.unit)
 
     def gradient(self) -> Floats:
         """The steepest subgradient: 0 exactly at an optimum."""
@@ -196,7 +196,7 @@ def _next(low: float, high: float, newton: float, count: int) -> float:
 def first_guess(problem: Problem, epsilon: Floats) -> Floats | None:
     """Of a large batch: the multipliers of a part of its people, scaled. Newton corrects them in a pass or two."""
     n = len(problem.scores)
-    if n < _SAMPLE:
+    if n < LARGE:
         return None
     joint = _sample(problem.joint)
     people = np.bincount(joint, minlength=problem.rows.matrix.shape[1])

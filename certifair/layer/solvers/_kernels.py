@@ -2,7 +2,8 @@
 
 A person i of joint cell j is moved by the shift s_j and clipped: y_i = clip(z_i − s_j, lower, upper). With at most two
 cells the shift is computed (start + code·step), which compiles to vector instructions; with more it is looked up.
-Sums over a joint cell are taken in blocks of 4 096 people, so that their error stays that of a short sum.
+Sums over a joint cell are exact sums of y rounded to 2⁻⁵⁰ of the box, so that the order of people does not matter; in
+large batches, where that would cost, plain sums in blocks.
 """
 
 from __future__ import annotations
@@ -46,6 +47,13 @@ def code_range(codes: NDArray[np.integer[Any]], small: NDArray[np.uint8]) -> tup
 
 
 @njit(cache=True, nogil=True)
+def _add(out: Any, code: int, amount: Any) -> None:
+    """out[0]·2²⁰ + out[1] += amount: neither overflows below 2⁴³ people."""
+    out[0, code] += amount >> 20
+    out[1, code] += amount & 0xFFFFF
+
+
+@njit(cache=True, nogil=True)
 def _two(shift: Floats) -> tuple[float, float]:
     """The shift of code 0, and what code 1 adds to it."""
     return shift[0], shift[-1] - shift[0]
@@ -68,6 +76,33 @@ def _tally_two(z: Floats, codes: Any, shift: Floats, box: Box) -> Any:
         inside += free
         inside_second += free * code
     return total, second, inside, inside_second
+
+
+@njit(cache=True, nogil=True)
+def _tally_few(z: Floats, codes: Any, shift: Floats, box: Box, out: Floats) -> None:
+    """out[0] and out[1]: sums and people inside, by code. Block by block: a long plain sum would drift."""
+    for begin in range(0, len(z), BLOCK):
+        end = min(begin + BLOCK, len(z))
+        total, second, inside, inside_second = _tally_two(z[begin:end], codes[begin:end], shift, box)
+        out[0, 0] += total - second
+        out[1, 0] += inside - inside_second
+        if out.shape[1] > 1:
+            out[0, 1] += second
+            out[1, 1] += inside_second
+
+
+@njit(cache=True, nogil=True)
+def _tally_exact(
+    z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, unit: float, sums: Any, inside: Floats
+) -> None:
+    """sums[0]·2²⁰ + sums[1]: y in `unit`s, |y·unit| ≤ 2⁵⁰, rounded person by person and added as integers."""
+    lower, upper = box
+    for i in range(len(z)):
+        code = codes[i]
+        v = (z[i] - shift[code]) - rest[code]
+        w = min(max(v, lower), upper)
+        _add(sums, code, np.int64((w * unit + _MAGIC) - _MAGIC))
+        inside[code] += w == v
 
 
 @njit(cache=True, nogil=True)
@@ -129,13 +164,6 @@ def _round_few(z: Floats, codes: Any, shift: Floats, box: Box, scale: float, y: 
 
 
 @njit(cache=True, nogil=True)
-def _add(out: Any, code: int, amount: Any) -> None:
-    """out[0]·2²⁰ + out[1] += amount: neither overflows below 2⁴³ people."""
-    out[0, code] += amount >> 20
-    out[1, code] += amount & 0xFFFFF
-
-
-@njit(cache=True, nogil=True)
 def _round_many(
     z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, scale: float, y: Floats, out: Any
 ) -> None:
@@ -192,7 +220,9 @@ def _spread_two(
     for i in range(len(z)):
         code = float(codes[i])
         v = z[i] - (start + code * step)
-        out[i] = g[i] - (first + code * more) if lower < v < upper else 0.0
+        t = g[i] - (first + code * more)
+        t = t if v > lower else 0.0
+        out[i] = t if v < upper else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -209,15 +239,20 @@ def _few(shift: Floats, rest: Floats) -> bool:
     return len(shift) <= 2 and not rest.any()
 
 
-def tally(z: Floats, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float]) -> Floats:
-    """(2, J): by joint cell the sum of y, and how many people lie in the box unclipped."""
-    if _few(shift, rest):
-        total, second, inside, inside_second = _tally_two(z, codes, shift, box)
-        if len(shift) == 1:
-            return np.array([[total], [inside]])
-        return np.array([[total - second, second], [inside - inside_second, inside_second]])
+def tally(z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, unit: float) -> Floats:
+    """(2, J): by joint cell the sum of y, and how many people lie in the box unclipped.
+
+    `unit`: a power of two, 2⁵⁰ for a box of about 1; 0 for plain sums.
+    """
     out = np.zeros((2, len(shift)))
-    _tally_many(z, codes, shift, rest, box, out)
+    if unit:
+        sums = np.zeros((2, len(shift)), dtype=np.int64)
+        _tally_exact(z, codes, shift, rest, box, unit, sums, out[1])
+        out[0] = [((high << 20) + low) / unit for high, low in sums.T.tolist()]
+    elif _few(shift, rest):
+        _tally_few(z, codes, shift, box, out)
+    else:
+        _tally_many(z, codes, shift, rest, box, out)
     return out
 
 

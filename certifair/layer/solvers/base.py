@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
 from typing import Any, ClassVar, final
@@ -16,7 +16,8 @@ from certifair.layer.grid import Grid
 from certifair.layer.rows import Rows
 
 Floats = NDArray[np.float64]
-NEAR = 2.0**7
+NEAR, FAR = 2.0**7, 2.0**60
+"""In box widths: farther outside than NEAR one float is too coarse to place a score in the box; FAR is the end."""
 
 
 class Status(Enum):
@@ -36,7 +37,7 @@ class Status(Enum):
 class Problem:
     """One column of one batch: project `scores` (n,) onto box and rows. `joint` (n,): each person's joint cell.
 
-    `far`: a score lies more than NEAR box widths outside the box, where single floats become too coarse for the grid.
+    `far`: a score lies more than NEAR box widths outside the box; none lies more than FAR outside.
     """
 
     scores: Floats
@@ -69,7 +70,7 @@ class Shift:
 @final
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a solver found. Unless `status` is SOLVED, `predictions` are NaN.
+    """What a solver found. Unless `status` is SOLVED, `predictions` are NaN; in a `Projection` they are left out.
 
     `predictions` (n,) lie on the grid and satisfy every row exactly; `multipliers` (K,), signed: positive where a row
     is at +ε; `shift` as of the real solution, from which the derivative is taken. `reason` says why it is not solved,
@@ -91,6 +92,10 @@ class Answer:
         width = problem.rows.matrix.shape[1]
         nothing = np.full(len(problem.scores), np.nan)
         return Answer(status, nothing, np.zeros(len(problem.rows)), Shift.zero(width), reason, witness)
+
+    def without_predictions(self) -> Answer:
+        """All but the predictions."""
+        return replace(self, predictions=np.empty(0))
 
 
 class Solver(ABC):

@@ -23,7 +23,8 @@ from typing import Any, final
 import cvxpy as cp
 import numpy as np
 import torch
-from cvxpylayers.torch import CvxpyLayer
+from cvxpy.atoms.sum_squares import sum_squares
+from cvxpylayers.torch.cvxpylayer import CvxpyLayer
 from diffcp.cone_program import SolverError
 from numpy.typing import NDArray
 
@@ -38,7 +39,7 @@ _DEFAULTS = {"solve_method": "SCS", "eps": 1e-10, "max_iters": 20_000, "mode": "
 _PINNED = 1e-7  # tolerances below this much of the box: two bounds so near each other stop a conic solver
 _REACH = 4.0  # box widths: without constraints of your own, scores further away are first taken to lie there
 _NEAR = 1e-9  # box widths: who is nearer to an end of the box lies on it
-_OFF = 1e-5  # box widths: how far from optimal a solution may be
+_OFF = 1e-6  # box widths: how far a solution may be from what its own multipliers say
 
 
 @final
@@ -48,7 +49,7 @@ class _Program:
 
     layer: CvxpyLayer
     y: cp.Variable
-    own: tuple[cp.Constraint, ...]
+    own: tuple[Any, ...]
     parameters: tuple[cp.Parameter, ...]
     variables: tuple[cp.Variable, ...]
 
@@ -75,7 +76,7 @@ class CvxpyLayers(Solver):
     `constraints`: given y, a cvxpy variable (n,) of one column's people in their order, a list of constraints (DPP)
     beside box and rows. Called once per structure; values of cvxpy parameters in them are read at each solve.
     `tolerance`: what of them a served prediction may break. `solver_args` go to diffcp ("solve_method", "eps",
-    "max_iters", "mode"); without any: SCS to 1e-10. Rows hold exactly whatever the arguments.
+    "max_iters", "mode"); by default SCS to 1e-10. Rows hold exactly whatever the arguments.
     """
 
     name = "cvxpylayers"
@@ -84,26 +85,30 @@ class CvxpyLayers(Solver):
         self, constraints: Constraints | None = None, *, tolerance: float = 1e-7, **solver_args: object
     ) -> None:
         self.constraints, self.tolerance = constraints, tolerance
-        self.solver_args = solver_args if "solve_method" in solver_args else {**_DEFAULTS, **solver_args}
+        method = str(solver_args.get("solve_method", "SCS")).upper()
+        self.solver_args = {**(_DEFAULTS if method == "SCS" else {"mode": _DEFAULTS["mode"]}), **solver_args}
+        if constraints is not None and method == "CLARABEL":
+            advice = "leave it at SCS: diffcp keeps Clarabel's failures to itself, and nothing else would notice them"
+            raise InputError(
+                "constraints cannot be used with solve_method Clarabel", where="cvxpylayers", advice=advice
+            )
 
     def solve(self, problem: Problem, start: Floats | None = None) -> Answer:
         """The projection, its rows exact, or why there is none. `start` is not used."""
         same = _classes(problem)
-        reason = ""
-        for tied in (False, True):  # tied: identical people are told apart by the caller's constraints, and must not be
+        reason, anybody_twice = "", same.max() + 1 < len(same)
+        for tied in (False, True)[: 1 + anybody_twice]:  # tied: the caller's constraints would tell such people apart
             try:
                 program, found = self._find(problem, same if tied else None)
             except (SolverError, RuntimeError, ValueError, ArithmeticError, UserWarning) as error:
                 return self._failed(problem, f"{self.solver_args['solve_method']}: {error}")
             answer = _served(problem, found, same)
             if not answer.status:
-                return answer if self.constraints is not None or answer.reason else self._failed(problem, "")
+                return self._failed(problem, "")
             broken = program.violation(answer.predictions)
             if broken <= self.tolerance:
                 return answer
             reason = f"the constraints given are broken by {broken:.3g}, more than {self.tolerance:.3g}"
-            if same.max() + 1 == len(same):
-                break
         return Answer.none(problem, Status.FAILED, reason)
 
     def _find(self, problem: Problem, tied: NDArray[np.intp] | None) -> tuple[_Program, _Found]:
@@ -114,7 +119,13 @@ class CvxpyLayers(Solver):
         key = (len(problem.scores), rows.matrix.shape, pinned.tobytes(), problem.box)
         program = _program(self.constraints, *key, b"" if tied is None else tied.tobytes())
         if self.constraints is not None:
-            return program, _run(program, problem, problem.scores, pinned, self.solver_args)
+            try:
+                return program, _run(program, problem, problem.scores, pinned, self.solver_args)
+            except UserWarning:  # not to 1e-10; what the constraints allow is enough, unless somebody wanted more
+                if self.solver_args.get("eps") != _DEFAULTS["eps"]:
+                    raise
+                less = {**self.solver_args, "eps": min(1e-8, self.tolerance / 10)}
+                return program, _run(program, problem, problem.scores, pinned, less)
         near = np.clip(problem.scores, lower - _REACH * width, upper + _REACH * width)
         found = _run(program, problem, near, pinned, self.solver_args)
         shift = found.multipliers @ rows.matrix
@@ -128,10 +139,9 @@ class CvxpyLayers(Solver):
 
     def _failed(self, problem: Problem, reason: str) -> Answer:
         """Infeasible if that can be proved of box and rows, else failed."""
-        witness = find_conflict(problem.rows, (problem.grid.lower, problem.grid.upper), None)
+        witness = find_conflict(problem.rows, (problem.grid.lower, problem.grid.upper))
         if witness is not None:
-            names = ", ".join(witness)
-            reason = f"no prediction in the box satisfies these rows together: {names}"
+            reason = f"no prediction in the box satisfies these rows together: {', '.join(witness)}"
             return Answer.none(problem, Status.INFEASIBLE, reason, witness)
         if reason:
             return Answer.none(problem, Status.FAILED, reason)
@@ -165,7 +175,7 @@ def _program(
         inside.append(y[others] == y[firsts[same[others]]])
     try:
         own = () if constraints is None else tuple(constraints(y))
-        problem = cp.Problem(cp.Minimize(0.5 * cp.sum_squares(alpha * y - goal)), [*inside, *own])
+        problem = cp.Problem(cp.Minimize(0.5 * sum_squares(alpha * y - goal)), [*inside, *own])
         parameters = tuple(p for p in problem.parameters() if all(p is not q for q in given))
         variables = tuple(v for v in problem.variables() if v is not y and v is not cells)
         layer = CvxpyLayer(problem, parameters=[*given, *parameters], variables=[*wanted, *variables])
@@ -183,10 +193,10 @@ def _run(
     tight = np.maximum(rows.limits - rows.pattern.norms * (step / 2) - step / 64, 0.0)
     root = np.sqrt(np.maximum(rows.people, 1))
     norm = np.sqrt(np.square(rows.matrix) @ rows.people)
-    alpha = 1.0 / max(_distance(problem, goal, norm), 1e-3 * (upper - lower))
+    alpha = 1.0 / max(_distance(problem, goal, norm), upper - lower)
     sums = np.zeros((rows.matrix.shape[1], len(goal)))
     sums[problem.joint, np.arange(len(goal))] = 1.0 / root[problem.joint]
-    with torch.inference_mode(mode=False), torch.enable_grad(), _quiet():
+    with torch.inference_mode(mode=False), torch.enable_grad(), _quiet(strict=bool(program.own)):
         z, b, e = (torch.from_numpy(v.copy()).requires_grad_() for v in (goal, rows.offset_floats, tight))
         scale = torch.from_numpy(1.0 / norm)
         given = [z * alpha, torch.tensor(alpha, dtype=torch.float64)]
@@ -204,7 +214,7 @@ def _run(
 
     def pull_back(g: Floats) -> tuple[Floats, Floats, Floats]:
         """cvxpylayers' backward pass; an equation's ε is at the end that its multiplier points to."""
-        with _quiet():
+        with _quiet(strict=False):
             wrt = torch.autograd.grad(y, (z, e, b), torch.from_numpy(g), retain_graph=True, materialize_grads=True)
         by_scores, by_epsilon, by_offsets = (item.numpy() for item in wrt)
         return by_scores, np.where(pinned, sign * by_offsets, by_epsilon), by_offsets
@@ -213,11 +223,11 @@ def _run(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """cvxpylayers 1.2 calls numpy 2 in an old way; an inaccurate solution is only warned of, which is too little."""
+def _quiet(*, strict: bool) -> Iterator[None]:
+    """cvxpylayers 1.2 calls numpy 2 in an old way. Inaccurate solutions, only warned of, are errors or looked at."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("error", message="Solved/Inaccurate", category=UserWarning)
+        warnings.filterwarnings("error" if strict else "ignore", message="Solved/Inaccurate", category=UserWarning)
         yield
 
 

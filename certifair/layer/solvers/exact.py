@@ -29,11 +29,8 @@ class Exact(Solver):
 
     def solve(self, problem: Problem, start: Floats | None = None) -> Answer:
         """The projection, feasible exactly, or why there is none."""
-        step = float(problem.grid.step)
-        limits = problem.rows.limits
-        if start is None:
-            start = first_guess(problem, limits)
-        search = Search(problem, limits, start)
+        step, limits = float(problem.grid.step), problem.rows.limits
+        search = Search(problem, limits, first_guess(problem, limits) if start is None else start)
         if not search.nu.any() and not search.gradient().any():  # fair as it is: only to be clipped and rounded
             answer, _ = _served(problem, search.point())
             if answer.status:
@@ -41,6 +38,8 @@ class Exact(Solver):
         for margin in _margins(problem.rows, step):
             search.epsilon = np.maximum(limits - margin, 0.0)
             point = search.run()
+            if point.residual > step / 4 and start is not None:  # a start so bad that the search lost its way
+                return self.solve(problem)
             if point.residual > step / 4:
                 break
             answer, _ = _served(problem, point)
@@ -64,23 +63,51 @@ def _served(problem: Problem, point: DualPoint) -> tuple[Answer, list[int]]:
     y = np.empty(len(problem.scores))
     sums = _kernels.round_all(problem.scores, problem.joint, shift.value, shift.rest, grid.box, grid.scale, y)
     status = Status.SOLVED if problem.rows.holds(sums, grid.step) else Status.NO_GRID_POINT
-    return Answer(status, y, point.multipliers, shift), sums
+    return Answer(status, y, spread(problem.rows, point.multipliers), shift), sums
+
+
+def spread(rows: Rows, multipliers: Floats) -> Floats:
+    """The multipliers of the same shifts in which every row has one that can have one.
+
+    Rows that compare pairs of groups depend on each other: where two groups are pushed down and two up, two multipliers
+    do what four can share. Of one block, with one tolerance, only the force on each group counts (its multipliers with
+    their signs, added up); shared in proportion to the forces of both ends, every row between a group that is pushed
+    down and one that is pushed up gets a part. That is a point inside the set of optimal multipliers, which tells
+    which rows are active and, by that, the derivative.
+    """
+    used = np.flatnonzero(multipliers)
+    if len(used) < 2:
+        return multipliers
+    pattern, found = rows.pattern, multipliers.copy()
+    for block in np.unique(pattern.blocks[used]):
+        members = np.flatnonzero(pattern.blocks == block)
+        factors, limits = pattern.factors[members], rows.limits[members]
+        pairs = (np.abs(factors).sum(axis=1) == 2) & (factors.sum(axis=1) == 0)
+        if len(members) < 2 or not pairs.all() or (limits != limits[0]).any():
+            continue
+        force = multipliers[members] @ factors
+        force[np.abs(force) <= 1e-12 * np.abs(force).max(initial=0.0)] = 0.0
+        first, second = (force[np.argmax(factors == sign, axis=1)] for sign in (1, -1))
+        down, up = np.minimum(first, second), np.maximum(first, second)
+        share = np.where((down < 0) & (up > 0), -down * up / force[force > 0].sum(), 0.0) if force.any() else 0.0
+        found[members] = np.sign(first) * share
+    return found
 
 
 def _last_resort(problem: Problem, point: DualPoint, step: float) -> Answer:
     """Infeasible with a proof, or a bounded search on the grid, or the reason why neither came to an end."""
-    if point.residual > step:
-        box = (problem.grid.lower, problem.grid.upper)
-        witness = find_conflict(problem.rows, box, point.unbounded)
-        if witness is not None:
-            reason = f"no prediction in the box satisfies these rows together: {', '.join(witness)}"
-            return Answer.none(problem, Status.INFEASIBLE, reason, witness)
+    candidates = [weights for weights in (point.unbounded, point.multipliers) if weights is not None]
+    box = (problem.grid.lower, problem.grid.upper)
+    witness = find_conflict(problem.rows, box, candidates, search=point.residual > step)
+    if witness is not None:
+        reason = f"no prediction in the box satisfies these rows together: {', '.join(witness)}"
+        return Answer.none(problem, Status.INFEASIBLE, reason, witness)
     answer, sums = _served(problem, point)
     if answer.status:
         return answer
     found = search_grid(problem, answer.predictions, sums)
-    if found is not None and problem.rows.holds(found[1], problem.grid.step):
-        return Answer(Status.SOLVED, found[0], point.multipliers, point.shift)
+    if found is not None:
+        return Answer(Status.SOLVED, found[0], answer.multipliers, point.shift)
     if point.residual > step:
         reason = f"a row was left {point.residual:.3g} above its tolerance, and no proof was found that it must be"
         return Answer.none(problem, Status.FAILED, reason)

@@ -11,7 +11,7 @@ from certifair.spec.metrics.base import Metric
 
 @functools.cache
 def _found() -> dict[str, Metric]:
-    """Every final subclass of `Metric` in a module of this folder, by name. A user's own, defined elsewhere, is none."""
+    """Every final subclass of `Metric` in a module of this folder, by name; a user's own, defined elsewhere, is not."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     ours = [cls for cls in Metric.__subclasses__() if cls.__module__.startswith(f"{__name__}.")]

@@ -46,6 +46,10 @@ class Row:
     residual: bool = False
     factors: tuple[Fraction | int, ...] = (1, -1)
 
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.cells) <= len(self.factors):
+            raise ValueError(f"row {self.name!r} has {len(self.cells)} cells and {len(self.factors)} factors")
+
     def weights(self, sums: Mapping[Cell, CellSum]) -> dict[Cell, Fraction]:
         """A[k, ·]: the weight of one person of each cell. Raises ZeroDivisionError for an empty cell."""
         return {cell: Fraction(factor) / sums[cell].n for cell, factor in zip(self.cells, self.factors, strict=False)}

@@ -12,7 +12,7 @@ from certifair.training.methods.base import Method
 
 @functools.cache
 def _found() -> dict[str, type[Method]]:
-    """Every final subclass of `Method` in a module of this folder, by name. A user's own, defined elsewhere, is none."""
+    """Every final subclass of `Method` in a module of this folder, by name. A user's own, from elsewhere, is none."""
     for module in pkgutil.iter_modules(__path__):
         importlib.import_module(f"{__name__}.{module.name}")
     ours = [cls for cls in Method.__subclasses__() if cls.__module__.startswith(f"{__name__}.")]

@@ -18,7 +18,7 @@ class Penalty(Method):
 
     name = "penalty"
     serves_with_layer = False
-    default_weight = 0.1
+    default_weight = 0.5
 
     def objective(
         self, layer: FairnessLayer | None, scores: torch.Tensor, batch: Dataset, base_loss: BaseLoss
