@@ -60,7 +60,8 @@ def encode_column(values: Any, name: str, declared: Sequence[str] | None) -> Col
 def _array(values: Any, name: str) -> NDArray[Any]:
     """The values as an array (n,), without a copy where that can be; booleans and lists of numbers as numbers."""
     if hasattr(values, "detach"):
-        values = values.detach().cpu().numpy()
+        values = values.detach().cpu()
+        values = (values.float() if values.is_floating_point() else values).numpy()
     elif hasattr(values, "to_numpy"):
         values = values.to_numpy()
     array = values if isinstance(values, np.ndarray) else np.array(values, dtype=object)

@@ -282,10 +282,12 @@ def _start(start: Any, count: int) -> np.ndarray[Any, np.dtype[np.float64]] | No
     return found
 
 
-def _given(values: torch.Tensor | None, count: int, name: str) -> tuple[Fraction, ...] | None:
+def _given(values: Any, count: int, name: str) -> tuple[Fraction, ...] | None:
     """A tensor's numbers as they stand, one for each row."""
     if values is None:
         return None
+    if not isinstance(values, torch.Tensor):
+        raise InputError(f"{name} must be a tensor here", where="fairness layer", advice="or give it to the layer")
     found = values.detach().cpu().double().reshape(-1).tolist()
     if len(found) not in (1, count) or (name == "epsilon" and min(found) < 0) or not np.isfinite(found).all():
         raise InputError(

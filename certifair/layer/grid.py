@@ -10,6 +10,7 @@ from typing import final
 
 from certifair.errors import InputError
 
+_LARGEST_SIZE = {"float64": 900, "float32": 90}
 BITS = {"float64": 40, "float32": 24}
 """Grid steps a box of about 1, by dtype: 2⁻⁴⁰ and 2⁻²⁴. All grid points of the box are exact in the dtype."""
 
@@ -37,6 +38,9 @@ class Grid:
             size -= 1
         step = Fraction(2) ** (size - BITS[dtype])
         first, last = math.ceil(lower / step), math.floor(upper / step)
+        if abs(size) > _LARGEST_SIZE[dtype]:
+            what = f"a box of numbers around 2^{size} has no grid in {dtype}"
+            raise InputError(what, where="fairness layer", advice="scale scores and box, or use float64")
         if last <= first:
             what = f"the box [{float(lower):g}, {float(upper):g}] is too narrow for {dtype}"
             raise InputError(what, where="fairness layer", advice="widen it, or use float64")

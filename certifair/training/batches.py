@@ -19,7 +19,7 @@ from certifair.errors import InputError
 from certifair.layer import FairnessLayer
 from certifair.layer.rows import Pattern
 from certifair.training.data import Dataset
-from certifair.training.rows import chosen_features, rows_for
+from certifair.training.rows import rows_for
 
 Codes = NDArray[np.int64]
 Scarce = Literal["enlarge", "spread", "error"]
@@ -160,7 +160,7 @@ def _name_of_member(data: Dataset, layer: FairnessLayer, pattern: Pattern, joint
     """The name of a cell: its partition's features and its condition, as one of its members has them."""
     cell = pattern.cells[c]
     member = int(np.flatnonzero(pattern.incidence[c].astype(bool)[joint])[0])
-    features = list(chosen_features(layer, data.sensitive))
+    features = list(layer.features or data.sensitive)
     own = features if layer.intersectional else [features[cell.partition]]
     return _name(data, layer, own, member, conditioned=cell.condition is not None)
 
@@ -170,7 +170,7 @@ def _joint_name(data: Dataset, layer: FairnessLayer, joint: Codes, j: int) -> st
     if not len(members):
         return f"empty {j}"
     conditioned = layer.metric.needs_condition or bool(layer.metric.label_conditions)
-    return _name(data, layer, list(chosen_features(layer, data.sensitive)), int(members[0]), conditioned=conditioned)
+    return _name(data, layer, list(layer.features or data.sensitive), int(members[0]), conditioned=conditioned)
 
 
 def _name(data: Dataset, layer: FairnessLayer, features: list[str], member: int, *, conditioned: bool) -> str:

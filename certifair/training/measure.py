@@ -10,7 +10,7 @@ from certifair.training.history import Measures
 from certifair.training.losses import BaseLoss, like
 from certifair.training.methods.base import Method, labels_of
 from certifair.training.model import FairModel
-from certifair.training.rows import chosen_features, rows_for
+from certifair.training.rows import rows_for
 
 
 def measure(model: FairModel, method: Method, data: Dataset, base_loss: BaseLoss) -> Measures:
@@ -42,8 +42,7 @@ def _measured(
     score_gap = rows and rows.gap(scores)
     served: torch.Tensor | None = scores
     if serving is not None:
-        features = chosen_features(serving, data.sensitive)
-        projection = serving.project(scores, features, data.labels, data.conditions)
+        projection = serving.project(scores, data.sensitive, data.labels, data.conditions)
         served = projection.predictions if projection else None
         failed = failed or ("" if projection else str(ProjectionError(projection)))
     if served is None:

@@ -13,7 +13,6 @@ from torch import nn
 
 from certifair.errors import InputError
 from certifair.layer import FairnessLayer, Projection, ProjectionError
-from certifair.training.rows import chosen_features
 
 
 @final
@@ -67,7 +66,7 @@ class FairModel(nn.Module):
         scores = self.scores(inputs)
         if self.layer is None or sensitive_features is None:
             return scores
-        found: torch.Tensor = self.layer(scores, chosen_features(self.layer, sensitive_features), labels, conditions)
+        found: torch.Tensor = self.layer(scores, sensitive_features, labels, conditions)
         return found
 
     def scores(self, inputs: torch.Tensor) -> torch.Tensor:
@@ -115,7 +114,7 @@ class FairModel(nn.Module):
         if self.layer is None:
             whole = tuple(ServedBatch(start, stop, (), ()) for start, stop in _ranges(n, batch))
             return Served(scores, scores.clone(), whole)
-        columns = (chosen_features(self.layer, sensitive_features), labels, conditions)
+        columns = (sensitive_features, labels, conditions)
         predictions = torch.empty_like(scores)
         batches = []
         for start, stop in _ranges(n, batch):

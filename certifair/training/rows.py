@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 import torch
 
-from certifair.errors import InputError
 from certifair.layer import FairnessLayer
 from certifair.layer.rows import Rows
 
@@ -52,16 +50,5 @@ def rows_for(
     layer: FairnessLayer, n: int, sensitive_features: Any, labels: Any = None, conditions: Any = None
 ) -> BatchRows:
     """What the layer demands of these n people; nothing is solved. Raises InputError as the layer does."""
-    rows, joint = layer.rows(n, chosen_features(layer, sensitive_features), labels, conditions)
+    rows, joint = layer.rows(n, sensitive_features, labels, conditions)
     return BatchRows(rows, torch.from_numpy(joint.astype(np.int64)))
-
-
-def chosen_features(layer: FairnessLayer, sensitive_features: Any) -> Any:
-    """Of a mapping, those columns that the layer names, in its order; anything else as it is. Raises InputError."""
-    if layer.features is None or not isinstance(sensitive_features, Mapping):
-        return sensitive_features
-    for name in layer.features:
-        if name not in sensitive_features:
-            known = ", ".join(map(str, sensitive_features))
-            raise InputError(f"there is no sensitive feature {name!r}", advice=f"given: {known}")
-    return {name: sensitive_features[name] for name in layer.features}

@@ -111,7 +111,7 @@ def _check(policy: Policy, where: str) -> None:
     if policy.training.method != "plain" and (policy.layer is None or policy.layer.metric is None):
         advice = 'write [layer] metric, sensitive_features and epsilon, or method = "plain"'
         raise PolicyError(f"method {policy.training.method!r} needs a layer", where=where, advice=advice)
-    if (named := policy.predictions) and (named.score or named.prediction or named.batch):
+    if policy.predictions.score or policy.predictions.prediction or policy.predictions.batch:
         raise PolicyError("[predictions] is for imported ones", where=where, advice="leave it out")
 
 

@@ -91,10 +91,10 @@ def _parts(
     if (train & kept).any():
         raise PolicyError("[data] train and certify name the same part", where=where, advice="certify rows held out")
     by = policy.data.split or "split"
-    names, counts = np.unique(part[~kept], return_counts=True)
+    others, counts = np.unique(part[~kept], return_counts=True)
     exclusions = [
         {"reason": f"{by} = {name}", "count": count}
-        for name, count in zip(names.tolist(), counts.tolist(), strict=True)
+        for name, count in zip(others.tolist(), counts.tolist(), strict=True)
     ]
     return train, kept, exclusions
 
@@ -156,7 +156,8 @@ def _unseen(table: pa.Table, item: Input, where: str) -> int:
     found = pc.is_in(
         texts(table[item.column], item.column, where).cast(pa.string()), pa.array(item.values, pa.string())
     )
-    return table.num_rows - int(pc.sum(found).as_py())
+    seen: int = pc.sum(found).as_py()
+    return int(table.num_rows) - seen
 
 
 def _names(inputs: Inputs) -> tuple[str, ...]:

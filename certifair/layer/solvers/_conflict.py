@@ -36,15 +36,17 @@ def _least_violation(rows: Rows, box: Box) -> Iterator[Floats]:
     """The multipliers of the linear program that makes the largest excess of a row as small as the box allows."""
     from scipy.optimize import linprog
 
-    k, width = len(rows), rows.matrix.shape[1]
+    k, cells = len(rows), rows.matrix.shape[1]
+    width = float(box[1] - box[0])
     means = rows.matrix * rows.people
-    limit = rows.limits
-    bounds = [(float(box[0]), float(box[1]))] * width + [(0, None)]
+    # in box widths from its lower end, so that the program's own tolerances fit
+    target = (rows.offset_floats - means.sum(axis=1) * float(box[0])) / width
+    limit = rows.limits / width
     found = linprog(
-        c=np.append(np.zeros(width), 1.0),
+        c=np.append(np.zeros(cells), 1.0),
         A_ub=np.hstack([np.vstack([means, -means]), -np.ones((2 * k, 1))]),
-        b_ub=np.concatenate([limit + rows.offset_floats, limit - rows.offset_floats]),
-        bounds=bounds,
+        b_ub=np.concatenate([limit + target, limit - target]),
+        bounds=[(0, 1)] * cells + [(0, None)],
         method="highs",
     )
     if found.status == 0:

@@ -97,12 +97,20 @@ class Search:
         sign = np.where(self.nu != 0, np.sign(self.nu), np.sign(gradient))
         against = direction * self.nu < 0
         crossing = np.where(against, -self.nu / np.where(against, direction, 1.0), math.inf)
-        slope = float(direction @ (self.offsets + self.epsilon * sign))
-        tau, shift, tally, endless = self._line(direction @ self.matrix, slope, float(crossing.min()))
+        slope, most = float(direction @ (self.offsets + self.epsilon * sign)), float(crossing.min())
+        moves = direction @ self.matrix
+        if (
+            np.abs(moves).max() <= 1e-12 * (np.abs(direction) @ np.abs(self.matrix)).max()
+        ):  # nobody moves: the rows depend on each other
+            tau, shift, tally, endless = most, self.shift, np.stack([self.sums, self.free]), most == math.inf
+        else:
+            tau, shift, tally, endless = self._line(moves, slope, most)
+        if endless:
+            return direction
         nu = self.nu + tau * direction
         nu[crossing <= tau] = 0.0
         self._move(nu, shift, tally)
-        return direction if endless else None
+        return None
 
     def _active(self, gradient: Floats, attempt: int) -> NDArray[np.intp]:
         """Rows with a multiplier, and of each block the most violated one; now and then one alone, to leave a cycle."""
@@ -131,7 +139,7 @@ class Search:
             elif len(active) == 1:
                 step = slope / largest
             else:
-                step = np.linalg.solve(hessian + 1e-14 * largest * np.eye(len(active)), slope)
+                step = _uphill(hessian, slope, self.tolerance)
             wrong = (self.nu[active] == 0) & (step * slope <= 0)
             if len(active) == 1 or not wrong.any():
                 break
@@ -170,6 +178,22 @@ class Search:
             else:
                 break
         return done + tau, shift, tally, False
+
+
+def _uphill(hessian: Floats, slope: Floats, tolerance: float) -> Floats:
+    """Newton's step; first of all, where the model is flat but not level, the way up on the flat.
+
+    It is flat along combinations of rows that no free person feels; divided by next to nothing these would drown the
+    rest.
+    """
+    curvature, axes = np.linalg.eigh(hessian)
+    along = axes.T @ slope
+    flat = curvature <= 1e-12 * curvature[-1]
+    if (np.abs(along[flat]) > tolerance).any():
+        found: Floats = axes[:, flat] @ along[flat]
+    else:
+        found = axes[:, ~flat] @ (along[~flat] / curvature[~flat])
+    return found
 
 
 def _moved(base: Shift, moves: Floats, tau: float, far: bool) -> Shift:

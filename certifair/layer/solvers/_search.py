@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from certifair.layer.solvers.base import Floats, Problem
 
 Ints = NDArray[np.int64]
-_MOST, _REACHES, _SECONDS = 400, (2, 64), 2.0
+_MOST, _REACHES, _SECONDS = 400, (2, 64), 1.0
 
 
 def search_grid(problem: Problem, y: Floats, sums: list[int]) -> tuple[Floats, list[int]] | None:

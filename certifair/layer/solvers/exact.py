@@ -60,6 +60,8 @@ def _margins(rows: Rows, step: float) -> Iterator[Floats]:
 def _served(problem: Problem, point: DualPoint) -> tuple[Answer, list[int]]:
     """What this dual point serves, solved if every row holds exactly; and its sums by joint cell, in grid steps."""
     grid, shift = problem.grid, point.shift
+    if not (np.isfinite(shift.value).all() and np.isfinite(shift.rest).all()):
+        return Answer.none(problem, Status.FAILED, "the search left the range of floats"), [0] * len(shift.value)
     y = np.empty(len(problem.scores))
     sums = _kernels.round_all(problem.scores, problem.joint, shift.value, shift.rest, grid.box, grid.scale, y)
     status = Status.SOLVED if problem.rows.holds(sums, grid.step) else Status.NO_GRID_POINT
@@ -102,13 +104,13 @@ def _last_resort(problem: Problem, point: DualPoint, step: float) -> Answer:
     if witness is not None:
         reason = f"no prediction in the box satisfies these rows together: {', '.join(witness)}"
         return Answer.none(problem, Status.INFEASIBLE, reason, witness)
+    if not point.residual <= step:  # feasible perhaps, but not the projection
+        reason = f"a row was left {point.residual:.3g} off its tolerance, and no proof was found that it must be"
+        return Answer.none(problem, Status.FAILED, reason)
     answer, sums = _served(problem, point)
     if answer.status:
         return answer
     found = search_grid(problem, answer.predictions, sums)
     if found is not None:
         return Answer(Status.SOLVED, found[0], answer.multipliers, point.shift)
-    if point.residual > step:
-        reason = f"a row was left {point.residual:.3g} above its tolerance, and no proof was found that it must be"
-        return Answer.none(problem, Status.FAILED, reason)
     return Answer.none(problem, Status.NO_GRID_POINT, "the tolerance is too small for the grid: no grid point found")

@@ -10,7 +10,6 @@ from certifair.layer import FairnessLayer
 from certifair.training.data import Dataset
 from certifair.training.losses import BaseLoss
 from certifair.training.methods.base import Method, labels_of
-from certifair.training.rows import chosen_features
 
 
 @final
@@ -24,6 +23,5 @@ class FLayer(Method):
         self, layer: FairnessLayer | None, scores: torch.Tensor, batch: Dataset, base_loss: BaseLoss
     ) -> torch.Tensor:
         assert layer is not None
-        features = chosen_features(layer, batch.sensitive)
-        fair = layer(scores, features, batch.labels, batch.conditions)
+        fair = layer(scores, batch.sensitive, batch.labels, batch.conditions)
         return base_loss(fair, labels_of(batch))
