@@ -4,6 +4,9 @@ BIN    := .venv/bin
 VENV   := .venv/.installed
 JS     := tests/js/node_modules/.installed
 
+# The layer paper's own package, to compare with. Its pins fit no current environment, but it runs without them.
+PEER   := fairness_training==0.1.0
+
 # What decides must be tested: coverage is demanded of these folders.
 DECIDING := certifair/exact/*,certifair/spec/*,certifair/checks/*,certifair/certificate/*,certifair/gate/*
 
@@ -45,10 +48,11 @@ $(VENV): pyproject.toml constraints.txt
 	  || { echo "certifair needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 ..."; exit 2; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 	  || { echo "$(PYTHON) cannot make virtual environments: install the Debian package python3-venv, or set PYTHON"; exit 2; }
-	@echo "setting up .venv (once, about a minute)"
+	@echo "setting up .venv (once, one to two minutes)"
 	@$(PYTHON) -m venv .venv
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	  $(BIN)/python -m pip install -qq --editable '.[test,lint]'
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-deps $(PEER)
 	@touch $@
 
 # Sigstore's own verifier, as a foreign client. Without npm its tests are skipped, and say so.

@@ -33,6 +33,7 @@ from certifair.evidence.columns import (
     INPUT,
     batches_of,
     check_ids,
+    check_inputs,
     codes_of,
     column_of,
     labels_of,
@@ -140,6 +141,7 @@ def load(contents: Contents, where: str) -> Evidence:
     _check_model(contents, system, where)
     values = policy.declared(f"{where}/policy.toml")
     check_ids(data, predictions, where)
+    check_inputs(data, values, f"{where}/data.parquet")
     names, batch = batches_of(predictions, f"{where}/predictions.parquet")
     with ThreadPoolExecutor() as pool:
         codes = pool.map(lambda name: codes_of(data, predictions, name, values[name], where), values)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -132,6 +132,30 @@ def codes_of(
     if stated.null_count or not pa.types.is_integer(stated.type) or not np.array_equal(stated.to_numpy(), codes):
         raise InputError(f"{GROUP}{name} differs from the data", where=f"{where}/predictions.parquet")
     return codes
+
+
+def check_inputs(data: pa.Table, names: Iterable[str], where: str) -> None:
+    """A column that is both a feature and an input of the network says the same in both roles."""
+    for name in names:
+        if INPUT + name not in data.column_names:
+            continue
+        feature, given = (column.combine_chunks() for column in (data[FEATURE + name], data[INPUT + name]))
+        if given.type == pa.string():
+            same = pc.equal(feature, given)
+        else:  # the number that the text writes; MISSING writes none, and a network has no input for it
+            written = pa.array(
+                [_number(text) for text in feature.dictionary_encode().dictionary.to_pylist()], pa.float64()
+            )
+            same = pc.equal(written.take(feature.dictionary_encode().indices), given)
+        if (row := first_row(pc.invert(pc.fill_null(same, False)))) is not None:
+            raise InputError(f"{INPUT + name!r} differs from {FEATURE + name!r} in row {row}", where=where)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _shown(value: pa.Scalar) -> str:

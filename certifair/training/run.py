@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -92,7 +93,8 @@ def train_run(
     layer = _layer(parsed, parsed.declared(str(path)))
     train = people.data.take(np.flatnonzero(people.train))
     model = FairModel(_backbone(parsed, train), layer)
-    history = _fit(model, train, parsed, progress)
+    with _one_thread():
+        history = _fit(model, train, parsed, progress)
     served_model = FairModel(model.backbone, layer if parsed.served_metric is not None else None)
     chosen = people.data.take(np.flatnonzero(people.kept))
     served = _serve(served_model, chosen, parsed)
@@ -155,6 +157,17 @@ def _backbone(policy: Policy, train: Dataset) -> torch.nn.Module:
     if not isinstance(found, torch.nn.Module):
         raise PolicyError(f"[model] factory = {spec.factory!r} makes {type(found).__name__}, no torch module")
     return found
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in one order, so that a machine with other cores finds the same weights; small networks are faster so."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _fit(model: FairModel, train: Dataset, policy: Policy, progress: Callable[[EpochRecord], object] | None) -> History:

@@ -39,8 +39,8 @@ SAMPLE = Sample(
     multipliers=[("p", "g: a - b", 0.5)],
     properties=[property_of(Question("equalized_odds", ("g",), DECLARED, Fraction(1)))],
     model=b"weights",
-    preprocessing=Inputs((Input("x", "number"), Input("h", "category", ("x", "z")))),
-    inputs={"x": [0.5, 1.0, -2.0, 0.0], "h": ["x", "y", "z", "x"], "unused": [1.0, 2.0, 3.0, 4.0]},
+    preprocessing=Inputs((Input("x", "number"), Input("job", "category", ("x", "z")))),
+    inputs={"x": [0.5, 1.0, -2.0, 0.0], "job": ["x", "y", "z", "x"], "h": ["x", "y", "x", "y"], "unused": [1.0, 2.0, 3.0, 4.0]},
 )
 
 
@@ -471,9 +471,9 @@ def test_a_system_may_name_files_that_stay_with_their_owner() -> None:
         ("input.x", pa.array([1.0, 0.0, math.inf, 0.0]), "'input.x' is inf in row 3, not a finite number"),
         ("input.x", pa.array([1.0, 0.0, 0.0, None]), "'input.x' is missing in row 4"),
         ("input.x", pa.array(["1", "2", "3", "4"]), "'input.x' holds string, but is a number"),
-        ("input.h", pa.array([1.0, 2.0, 3.0, 4.0]), "'input.h' holds double, but is a category"),
-        ("input.h", pa.array(["x", None, "y", "z"]), "'input.h' is missing in row 2"),
-        ("input.h", pa.array(["x", "z", "", "z"]), "'input.h' is missing in row 3"),
+        ("input.job", pa.array([1.0, 2.0, 3.0, 4.0]), "'input.job' holds double, but is a category"),
+        ("input.job", pa.array(["x", None, "y", "z"]), "'input.job' is missing in row 2"),
+        ("input.job", pa.array(["x", "z", "", "z"]), "'input.job' is missing in row 3"),
     ],
 )
 def test_inputs_that_are_none(column: str, value: Any, words: str) -> None:
@@ -495,3 +495,15 @@ def test_text_ids_name_people() -> None:
         table = table_of(contents_of(SAMPLE), role)
         tables[role] = table_bytes(table.set_column(0, "row_id", ids))
     assert load(remade(contents_of(SAMPLE), **tables), "RUN").row_id(3) == "Zoe\u0301"
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array(["x", "y", "x", "z"]), "'input.h' differs from 'feature.h' in row 4"),
+        (pa.array(["x", "", "x", "y"]), "'input.h' differs from 'feature.h' in row 2"),
+        (pa.array([1.0, 2.0, 1.0, 2.0]), "'input.h' differs from 'feature.h' in row 1"),
+    ],
+)
+def test_a_column_cannot_say_one_thing_to_the_network_and_another_of_the_groups(column: Any, message: str) -> None:
+    assert message in refused(replaced("data", "input.h", column))
