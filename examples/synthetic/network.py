@@ -1,7 +1,7 @@
 """The network of every method and set, also as factories that a policy's `[model]` can name.
 
 A fresh network's scores lie around 0, and may all be negative. Where the box is [0, 3.5] the layer then clips everybody
-to 0, where its derivative is 0: `flayer` learns nothing, for ever, and nothing says so. So the network starts inside the
+to 0, where its derivative is 0: `flayer` learns nothing, and nothing says so. So the network starts inside the
 box: there its last bias is 1/2, for all four methods.
 """
 

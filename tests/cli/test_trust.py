@@ -14,7 +14,8 @@ import pytest
 
 from tests.cli.conftest import Run
 
-FILES = ("data.parquet", "predictions.parquet", "system.json", "policy.toml", "manifest.json")
+FILES = ("data.parquet", "predictions.parquet", "multipliers.parquet", "model.onnx", "preprocessing.json")
+FILES += ("system.json", "policy.toml", "manifest.json")
 Verify = Callable[[Path, Path], subprocess.CompletedProcess[str]]
 
 
@@ -33,7 +34,7 @@ def test_demo_verifies_with_and_without_evidence_and_gates(certifair: Run, demo:
     assert certifair(*gate, demo / "certifair.toml").code == 0
     strict = certifair(*gate, demo / "strict.toml")
     assert strict.code == 1
-    assert "parity-sex" in strict.out
+    assert "FAIL      │ parity " in strict.out.replace("│ FAIL", "FAIL")
 
 
 def flips(content: bytes, count: int) -> list[bytes]:
@@ -103,8 +104,8 @@ def test_subject_and_model(certifair: Run, demo: Path) -> None:
     assert verify(certifair, demo, "--subject", f"sha256:{digest}") == 0
     assert verify(certifair, demo, "--subject", demo / "run" / "system.json") == 0
     assert verify(certifair, demo, "--subject", "0" * 64) == 4
-    assert verify(certifair, demo, "--model", demo / "score.json") == 0
-    assert verify(certifair, demo, "--model", demo / "predictions.csv") == 4
+    assert verify(certifair, demo, "--model", demo / "run" / "model.onnx") == 0
+    assert verify(certifair, demo, "--model", demo / "applications.csv") == 4
 
 
 def test_registered_policy(certifair: Run, demo: Path) -> None:
