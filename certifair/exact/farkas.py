@@ -18,7 +18,7 @@ def contradiction(
 
     Rows are |Σ_j matrix[k][j]·S_j − offsets[k]| ≤ epsilon[k], where S_j is the sum of `people[j]` numbers of the box.
     Any y that satisfies them has Σ_k w_k ((A y)_k − b_k) ≤ Σ_k |w_k| ε_k. But over the box, with c_j = Σ_k w_k A_kj,
-    the left side is at least Σ_j people_j min(c_j·lower, c_j·upper) − Σ_k w_k b_k. The difference of the two is returned.
+    the left side is at least Σ_j people_j min(c_j·lower, c_j·upper) − Σ_k w_k b_k. The difference is returned.
 
     >>> one = Fraction(1)  # the mean of one person of [0, 1] cannot be 2
     >>> contradiction([-one], [[one]], [1], [2 * one], [Fraction(1, 2)], (Fraction(0), one))

@@ -106,7 +106,7 @@ class Trainer:
         `resume`: a checkpoint to go on from, bit for bit as if never interrupted (on a CPU, with as many threads);
         only `epochs` may differ. `checkpoint`: written after every epoch, atomically. `progress` gets each epoch's
         record. A batch that cannot be projected is skipped and counted. Raises InputError for unusable data, where all
-        batches of an epoch failed, and where the loss is no longer finite.
+        batches of an epoch failed, where the loss is no longer finite, and where every gradient of an epoch was 0.
         """
         config = self.config
         method = methods.get(config.method, config.penalty)
@@ -200,7 +200,7 @@ def _epoch(job: _Job, state: State) -> EpochRecord:
 
 def _steps(job: _Job, number: int) -> tuple[float, Skipped]:
     """A step on every batch that has an answer: the mean objective, and what was skipped."""
-    skipped, total, seen = Skipped(), 0.0, 0
+    skipped, total, seen, moved = Skipped(), 0.0, 0, False
     for people in job.plan.epoch(job.config.seed, number):
         batch = job.train.take(people)
         job.optimizer.zero_grad()
@@ -213,6 +213,7 @@ def _steps(job: _Job, number: int) -> tuple[float, Skipped]:
         if not math.isfinite(value):
             raise InputError(f"the loss is {value} in epoch {number}", advice="lower the learning rate")
         loss.backward()  # type: ignore[no-untyped-call]
+        moved = moved or any(p.grad is not None and bool(p.grad.any()) for p in job.model.parameters())
         job.optimizer.step()
         total += value * len(people)
         seen += len(people)
@@ -220,6 +221,12 @@ def _steps(job: _Job, number: int) -> tuple[float, Skipped]:
         raise InputError(
             f"none of the {skipped.batches} batches of epoch {number} could be projected ({skipped.reason})",
             where="training",
+        )
+    if not moved:  # as where the layer clips everybody: training would go on for ever and learn nothing
+        raise InputError(
+            f"every gradient of epoch {number} was 0, so nothing is learned",
+            where="training",
+            advice="let the network's first scores lie inside the layer's box: a last bias in its middle, or a sigmoid",
         )
     return total / seen, skipped
 

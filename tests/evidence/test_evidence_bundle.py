@@ -40,7 +40,12 @@ SAMPLE = Sample(
     properties=[property_of(Question("equalized_odds", ("g",), DECLARED, Fraction(1)))],
     model=b"weights",
     preprocessing=Inputs((Input("x", "number"), Input("job", "category", ("x", "z")))),
-    inputs={"x": [0.5, 1.0, -2.0, 0.0], "job": ["x", "y", "z", "x"], "h": ["x", "y", "x", "y"], "unused": [1.0, 2.0, 3.0, 4.0]},
+    inputs={
+        "x": [0.5, 1.0, -2.0, 0.0],
+        "job": ["x", "y", "z", "x"],
+        "h": ["x", "y", "x", "y"],
+        "unused": [1.0, 2.0, 3.0, 4.0],
+    },
 )
 
 

@@ -280,3 +280,14 @@ def test_fit_refuses() -> None:
     model = FairModel(torch.nn.Linear(5, 1))
     with pytest.raises(InputError, match="lower the learning rate"):
         Trainer(replace(QUICK, method="plain", loss="mse", learning_rate=1e30, epochs=50)).fit(model, data)
+
+
+def test_a_network_that_starts_outside_the_box_is_told_so() -> None:
+    inputs = torch.rand(40, 2)
+    data = Dataset(inputs, {"g": np.array(["a", "b"] * 20)}, torch.rand(40))
+    backbone = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        backbone.bias.fill_(-50.0)
+    model = FairModel(backbone, FairnessLayer("demographic_parity", 0.1))
+    with pytest.raises(InputError, match="every gradient of epoch 1 was 0"):
+        Trainer(TrainerConfig(epochs=3, batch=0, loss="mse")).fit(model, data)
