@@ -22,21 +22,15 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, require
-from certifair.errors import InputError
-from certifair.exact.decimals import format_decimal, parse_decimal, round_down, round_up
+from certifair.exact.decimals import format_decimal, parse_decimal
 from certifair.spec import Json
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
 
 if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
-    from certifair.spec.network import Network
 
-Array = NDArray[np.float64]
 BOUND_PLACES = 40
 """Digits of a published distance: a score that is the nearest float64 is often off by 10⁻¹⁷."""
 MARGIN = 4.0
@@ -59,17 +53,9 @@ class Replay(Check):
         )
 
     def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
-        scores, inputs = evidence.scores, evidence.inputs
-        if evidence.model is None or inputs is None:
-            advice = "a replay needs model.onnx and preprocessing.json in the bundle; training writes both"
-            raise InputError(f"claim {terms.id!r} speaks of a network that the bundle does not hold", advice=advice)
-        if scores is None:
-            raise InputError("has no column 'score', which a replay needs", where="predictions.parquet")
-        from certifair.checks._forward import evaluate
+        from certifair.checks import _distances
 
-        ball = evaluate(_network(evidence.model, inputs.shape[1]), inputs)
-        margin = MARGIN if context.published else 1.0
-        return Measured(_witness(evidence, *distances(scores, ball.mid[:, 0], ball.rad[:, 0], margin)), {})
+        return Measured(_distances.measure(terms, evidence, MARGIN if context.published else 1.0), {})
 
     def consistent(self, terms: Terms, witness: Json, context: Context) -> None:
         """Steps of certificates/README.md 9.9."""
@@ -114,52 +100,6 @@ class Replay(Check):
         ours, theirs = claimed["worst"], measured["worst"]
         lower = parse_decimal(claimed["certain"]) <= parse_decimal(measured["certain"])
         return lower and (ours == theirs or parse_decimal(ours["upper"]) > parse_decimal(theirs["upper"]))
-
-
-def distances(scores: Array, mid: Array, rad: Array, margin: float = 1.0) -> tuple[Array, Array]:
-    """lo ≤ |s − m| − r and hi ≥ |s − m| + r, elementwise, lo ≥ 0; hi is no finite number where there is no bound.
-
-    `margin` ≥ 1 is a power of two, times which r is taken: a product without rounding, unless it overflows.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):  # an infinite end is an end, nan is none
-        rad = margin * rad
-        gap = np.abs(scores - mid)  # 0 only if s = m: float64 has subnormal numbers
-        least = np.where(gap == 0, 0.0, np.nextafter(gap, 0.0))
-        most = np.where(gap == 0, 0.0, np.nextafter(gap, np.inf))
-        low = np.maximum(np.nextafter(least - rad, -np.inf), 0.0)
-        high = np.where(rad == 0, most, np.where(most == 0, rad, np.nextafter(most + rad, np.inf)))
-        return low, high
-
-
-def _network(content: bytes, width: int) -> Network:
-    from certifair.evidence.onnx_reader import read_network
-
-    network = read_network(content, "model.onnx")
-    if network.inputs != width:
-        what = f"has {network.inputs} inputs, but preprocessing.json gives {width}"
-        raise InputError(what, where="model.onnx", advice="both must come from the same training")
-    if network.outputs != 1:
-        raise InputError(f"has {network.outputs} outputs: a score is one number", where="model.onnx")
-    return network
-
-
-def _witness(evidence: Evidence, low: Array, high: Array) -> Json:
-    bounded = np.isfinite(high)
-    counted = int(bounded.sum())
-    certain, worst = None, None
-    if counted:
-        at = int(np.argmax(np.where(bounded, high, -1.0)))
-        certain = round_down(Fraction(float(low[bounded].max())), BOUND_PLACES)
-        worst = {"row": evidence.row_id(at), "upper": round_up(Fraction(float(high[at])), BOUND_PLACES)}
-    digests = {item["role"]: item["sha256"] for item in evidence.materials}
-    return {
-        "model": digests["model"],
-        "preprocessing": digests["preprocessing"],
-        "counted": counted,
-        "undecided": evidence.n - counted,
-        "certain": certain,
-        "worst": worst,
-    }
 
 
 def _reason(terms: Terms, verdict: Verdict, witness: Json, unbounded: str) -> str:

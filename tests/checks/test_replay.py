@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from certifair.certificate.claims import measure_claim
 from certifair.certificate.derive import NOT_OBSERVED, NOT_REPLAYED, all_terms, derive
+from certifair.checks._distances import distances
 from certifair.checks.base import Context
-from certifair.checks.replay import Replay, distances
+from certifair.checks.replay import Replay
 from certifair.errors import InputError
 from certifair.evidence.inputs import Input, Inputs
 from certifair.exact.decimals import parse_decimal

@@ -172,3 +172,13 @@ def test_in_totos_own_library_reads_the_statement(demo: Path) -> None:
     assert statement.predicate_type == "urn:certifair:certificate:v0"
     system = (demo / "run" / "system.json").read_bytes()
     assert statement.subject[0].digest["sha256"] == hashlib.sha256(system).hexdigest()
+
+
+def test_verifying_without_evidence_loads_no_numbers_library(demo: Path) -> None:
+    script = (
+        "import sys; from certifair.cli import main; code = main(sys.argv[1:]);"
+        "print([name for name in ('numpy', 'pyarrow', 'onnx', 'scipy', 'torch', 'numba') if name in sys.modules], code)"
+    )
+    arguments = ["verify", str(demo / "lending.certificate.json"), "--public-key", str(demo / "key.pub.pem")]
+    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[] 0\n")
