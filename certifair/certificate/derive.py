@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+import numpy as np
+
 from certifair import __version__
 from certifair.certificate.claims import measure_claim
 from certifair.certificate.figures import partitions_shown, regulatory_views, unknown_counts
@@ -25,8 +27,9 @@ from certifair.spec.verdict import Verdict
 NOT_REPLAYED = "that the system named by the subject produced these predictions: they were handed over, not replayed"
 NOT_OBSERVED = (
     "that the service which the owner runs is this network: scores were computed again from logged inputs, "
-    "the service itself was not watched"
+    "the service itself was not watched, nor its rounding"
 )
+NOT_DERIVED = "that the served predictions follow from the scores: nothing here says how they were made of them"
 NON_CLAIMS = (
     "anything about people, times or data outside the evidence, but for claims of scope population",
     "individual fairness, stability, or the cause of any difference",
@@ -87,10 +90,19 @@ def derive(evidence: Evidence, *, published: bool = True) -> Json:
         "groups": groups,
         "claims": claims,
         "verdict": Verdict.all(Verdict(claim["verdict"]) for claim in claims).value,
-        "nonClaims": [NOT_OBSERVED if any(item.kind == "replay" for item in terms) else NOT_REPLAYED, *NON_CLAIMS],
+        "nonClaims": _non_claims(evidence, terms),
         "multiplicity": multiplicity,
         "regulatoryViews": regulatory_views(groups, evidence.n),
     }
+
+
+def _non_claims(evidence: Evidence, terms: list[Terms]) -> list[str]:
+    """What nobody should read into the claims: by which of them are there, not by how they ended."""
+    if not any(item.kind == "replay" for item in terms):
+        return [NOT_REPLAYED, *NON_CLAIMS]
+    as_they_are = evidence.scores is not None and np.array_equal(evidence.predictions, evidence.scores)
+    tied = as_they_are or any(item.form == "projection" for item in terms)
+    return [NOT_OBSERVED, *([] if tied else [NOT_DERIVED]), *NON_CLAIMS]
 
 
 def all_terms(evidence: Evidence) -> list[Terms]:
@@ -102,7 +114,7 @@ def all_terms(evidence: Evidence) -> list[Terms]:
     taken = {item.id for item in properties}
     layer = policy.layer
     asked = any(item.form == "projection" for item in properties)
-    if evidence.multipliers is not None and layer is not None and layer.metric is not None and not asked:
+    if evidence.multipliers is not None and layer is not None and policy.served_metric is not None and not asked:
         properties.append(projection_property(layer, "projection" if "projection" not in taken else "layer-projection"))
     if evidence.model is not None and not any(item.kind == "replay" for item in properties):
         properties.append(replay_property(name="replay" if "replay" not in taken else "network-replay"))

@@ -140,7 +140,10 @@ def _check_registration(predicate: Json, expect: Expectations, what: str) -> str
 
 
 def check_evidence(predicate: Json, root: Path) -> Verdict:
-    """Step 11: the recomputed verdict. Raises UntrustedError: another file, or an unsupported claim."""
+    """Step 11: the worse of the signed and the recomputed verdict: wider bounds neither hide a failure nor gain a pass.
+
+    Raises UntrustedError: another file, or an unsupported claim.
+    """
     from certifair.certificate.derive import derive
     from certifair.evidence.bundle import load, read_contents
 
@@ -160,7 +163,7 @@ def check_evidence(predicate: Json, root: Path) -> Verdict:
     for claimed, measured in zip(predicate["claims"], derived["claims"], strict=True):
         if not _supported(claimed, measured):
             raise UntrustedError("evidence", f"does not support claim {claimed['id']!r}", where=str(root))
-    return Verdict(derived["verdict"])
+    return Verdict.all([Verdict(predicate["verdict"]), Verdict(derived["verdict"])])
 
 
 def _check_digests(materials: list[Json], contents: Contents, root: Path) -> None:

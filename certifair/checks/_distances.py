@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._forward import evaluate
+from certifair.checks._forward import evaluate, rows_at_once
 from certifair.checks.replay import BOUND_PLACES
 from certifair.errors import InputError
+from certifair.evidence.bundle import PATHS
 from certifair.evidence.onnx_reader import read_network
 from certifair.exact.decimals import round_down, round_up
 from certifair.spec import Json
+from certifair.spec.network import Affine
 from certifair.spec.terms import Terms
 
 if TYPE_CHECKING:
@@ -21,18 +23,28 @@ if TYPE_CHECKING:
     from certifair.spec.network import Network
 
 Array = NDArray[np.float64]
+MOST_PRODUCTS: Final = 10**12
+MOST_NUMBERS: Final = 5 * 10**9
+"""What a replay computes takes minutes at most, whoever made the bundle."""
+_OVERHEAD: Final = 1000
+# One step of one block takes as long as that many numbers, however few it has.
 
 
 def measure(terms: Terms, evidence: Evidence, margin: float) -> Json:
     """The witness of a replay claim (certificates/README.md 9.9), with `margin` times the proven radius."""
-    scores, inputs = evidence.scores, evidence.inputs
+    scores, inputs = evidence.scores, evidence.preprocessing
     if evidence.model is None or inputs is None:
         advice = "a replay needs model.onnx and preprocessing.json in the bundle; training writes both"
         raise InputError(f"claim {terms.id!r} speaks of a network that the bundle does not hold", advice=advice)
     if scores is None:
         raise InputError("has no column 'score', which a replay needs", where="predictions.parquet")
-    ball = evaluate(_network(evidence.model, inputs.shape[1]), inputs)
-    return _witness(evidence, *distances(scores, ball.mid[:, 0], ball.rad[:, 0], margin))
+    network = _network(evidence.model, inputs.width)
+    check_work(network, evidence.n)
+    mid, rad = np.empty((2, evidence.n))
+    for rows, x in inputs.blocks(evidence.people, PATHS["data"]):
+        ball = evaluate(network, x)
+        mid[rows], rad[rows] = ball.mid[:, 0], ball.rad[:, 0]
+    return _witness(evidence, *distances(scores, mid, rad, margin))
 
 
 def distances(scores: Array, mid: Array, rad: Array, margin: float = 1.0) -> tuple[Array, Array]:
@@ -48,6 +60,20 @@ def distances(scores: Array, mid: Array, rad: Array, margin: float = 1.0) -> tup
         low = np.maximum(np.nextafter(least - rad, -np.inf), 0.0)
         high = np.where(rad == 0, most, np.where(most == 0, rad, np.nextafter(most + rad, np.inf)))
         return low, high
+
+
+def check_work(network: Network, people: int) -> None:
+    """Raises InputError for more work than is done, before any memory is taken for it."""
+    weights = sum(step.weight.size for step in network.steps if isinstance(step, Affine))
+    blocks = -(-people // rows_at_once(network))
+    numbers = people * sum(network.widths) + blocks * len(network.steps) * _OVERHEAD
+    for count, most, what in ((people * weights, MOST_PRODUCTS, "products"), (numbers, MOST_NUMBERS, "numbers")):
+        if count > most:
+            raise InputError(
+                f"takes about {count:.0e} {what} for {people} people; a replay computes at most {most:.0e}",
+                where="model.onnx",
+                advice="certify fewer people at once, or a smaller network",
+            )
 
 
 def _network(content: bytes, width: int) -> Network:

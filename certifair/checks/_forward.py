@@ -26,13 +26,18 @@ def evaluate(network: Network, x: Array) -> Ball:
     if x.dtype != np.float64 or x.ndim != 2 or x.shape[1] != network.inputs:
         raise ValueError(f"inputs of {x.dtype} {x.shape}; the network takes float64 (n, {network.inputs})")
     mid, rad = np.empty((2, len(x), network.outputs))
-    block = max(16, _CACHED // max(network.widths))
+    block = rows_at_once(network)
     last_use = {slot: number for number, step in enumerate(network.steps) for slot in reads(step)}
     for start in range(0, len(x), block):
         rows = slice(start, start + block)
         found = _evaluate_block(network, ball.exact(x[rows]), last_use)
         mid[rows], rad[rows] = found.mid, found.rad
     return Ball(mid, rad)
+
+
+def rows_at_once(network: Network) -> int:
+    """How many rows make a block."""
+    return max(16, _CACHED // max(network.widths))
 
 
 def _evaluate_block(network: Network, inputs: Ball, last_use: dict[int, int]) -> Ball:

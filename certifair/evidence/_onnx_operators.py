@@ -116,7 +116,11 @@ def _greater(builder: Builder, node: Node) -> Value:
 
 
 def _where(builder: Builder, node: Node) -> Value:
-    """PyTorch's Softplus: Where(z > c, x, Softplus(z)/β) with z = β·x, in the steps Softplus(z) up to c, and 1/β."""
+    """PyTorch's Softplus: Where(z > c, x, Softplus(z)/β) with z = β·x, in the steps Softplus(z) up to c, and 1/β.
+
+    Steps are compared, not names: a slot says what was computed. Softplus itself has no threshold yet; with one, it is
+    another Where, and this one would choose among three.
+    """
     above, linear, soft = node.input(0), node.flow(1, flat=True), node.flow(2, flat=True)
     if isinstance(above, Above) and above.flow.flat == linear.flat == soft.flat:
         z = above.flow
@@ -130,9 +134,9 @@ def _where(builder: Builder, node: Node) -> Value:
                 and _plain(multiplied.divisor, multiplied.shift)
                 and (beta == factor).all()
             ):
-                inner = builder.step(divided.source)
-                if isinstance(inner, Activation) and inner.kind == "softplus" and inner.source == z.slot:
-                    return builder.scale(z.at(builder.emit(capped)), divisor=beta)
+                match builder.step(divided.source):
+                    case Activation(source=source, kind="softplus", threshold=math.inf) if source == z.slot:
+                        return builder.scale(z.at(builder.emit(capped)), divisor=beta)
     raise ValueError("is read only as PyTorch exports its Softplus")
 
 

@@ -15,8 +15,7 @@ def identity(builder: Builder, node: Node) -> Value:
 
 
 def dropout(builder: Builder, node: Node) -> Value:
-    training = node.input(2)
-    if training is not None and (not isinstance(training, np.ndarray) or training.any()):
+    if node.input(2) is not None and node.constant(2, np.bool_).tolist() is not False:
         raise ValueError("is in training mode; call model.eval() before the export")
     return node.flow(0, flat=True)
 
@@ -59,11 +58,19 @@ def flatten(builder: Builder, node: Node) -> Value:
     return node.flow(0)
 
 
+def _list(node: Node, index: int) -> list[int]:
+    """A constant with one axis, as ONNX demands of shapes and axes."""
+    constant = node.constant(index, np.int64)
+    if constant.ndim != 1:
+        raise ValueError(f"has a list of the shape {constant.shape} as its input {index}; it has one axis")
+    return [int(number) for number in constant]
+
+
 def _axes(node: Node) -> list[int]:
     """From the attribute (up to opset 12) or the second input."""
     if "axes" not in node.attributes and node.input(1) is None:
         raise ValueError("names no axes; give them, or it depends on the number of people")
-    axes = node.attributes["axes"] if "axes" in node.attributes else node.constant(1, np.int64).reshape(-1).tolist()
+    axes = node.attributes["axes"] if "axes" in node.attributes else _list(node, 1)
     if len(axes) > 8 or any(abs(axis) > 8 for axis in axes):
         raise ValueError(f"has the axes {axes[:9]}")
     return list(axes)
@@ -93,7 +100,9 @@ def unsqueeze(builder: Builder, node: Node) -> Value:
 
 def reshape(builder: Builder, node: Node) -> Value:
     """Only to (n, width) or, for one number a row, (n,); n may be written as −1, 0 (as it is) or as declared."""
-    value, shape = identity(builder, node), [int(size) for size in node.constant(1, np.int64).reshape(-1)]
+    value, shape = identity(builder, node), _list(node, 1)
+    if min(shape, default=0) < -1 or shape.count(-1) > 1 or len(shape) > 8:
+        raise ValueError(f"makes the shape {shape[:9]}: at most one size is -1, and none is less")
     keep = not node.attributes.get("allowzero", 0)
     if isinstance(value, np.ndarray):
         kept = [value.shape[k] if size == 0 and keep and k < value.ndim else size for k, size in enumerate(shape)]

@@ -169,7 +169,17 @@ def constant_of(tensor: Any) -> Constant:
     found = len(tensor.raw_data) / dtype.itemsize if tensor.HasField("raw_data") else len(stored)
     if found != size:
         raise ValueError(f"has {found:g} numbers for the shape {tuple(tensor.dims)}")
+    _check_stored(tensor, stored)
     array = numpy_helper.to_array(tensor)
     if not np.isfinite(array).all():
         raise ValueError("has a number that is not finite")
     return array
+
+
+def _check_stored(tensor: Any, stored: Any) -> None:
+    """Refuse what readers of ONNX wrap or cut differently: a bool of 256, a float16 of more than 16 bits."""
+    numbers = np.frombuffer(tensor.raw_data, np.uint8) if tensor.HasField("raw_data") else stored
+    if tensor.data_type == 9 and not np.isin(numbers, (0, 1)).all():
+        raise ValueError("has a bool that is neither 0 nor 1")
+    if tensor.data_type == 10 and not tensor.HasField("raw_data") and not all(0 <= bits < 1 << 16 for bits in stored):
+        raise ValueError("has a float16 of more than 16 bits")

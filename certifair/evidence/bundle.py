@@ -34,6 +34,7 @@ from certifair.evidence.columns import (
     batches_of,
     check_ids,
     check_inputs,
+    check_label_and_id,
     codes_of,
     column_of,
     labels_of,
@@ -142,6 +143,7 @@ def load(contents: Contents, where: str) -> Evidence:
     values = policy.declared(f"{where}/policy.toml")
     check_ids(data, predictions, where)
     check_inputs(data, values, f"{where}/data.parquet")
+    check_label_and_id(data, policy, f"{where}/data.parquet")
     names, batch = batches_of(predictions, f"{where}/predictions.parquet")
     with ThreadPoolExecutor() as pool:
         codes = pool.map(lambda name: codes_of(data, predictions, name, values[name], where), values)
@@ -154,7 +156,7 @@ def load(contents: Contents, where: str) -> Evidence:
         batch_names=names,
         batch=batch,
         codes=dict(zip(values, codes, strict=True)),
-        labels=labels_of(data, policy, f"{where}/data.parquet"),
+        labels=labels_of(data, policy, f"{where}/data.parquet", layer="multipliers" in contents),
         scores=optional_numbers(predictions, "score", f"{where}/predictions.parquet"),
         predictions=numbers(column_of(predictions, "prediction", where), "prediction", f"{where}/predictions.parquet"),
         multipliers=multipliers_of(contents["multipliers"], names, f"{where}/multipliers.parquet")

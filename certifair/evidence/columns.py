@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from certifair.errors import InputError
 from certifair.evidence.tables import BROKEN, first_line, first_row, numbers
+from certifair.spec import metrics
 from certifair.spec.policy import Policy
 
 FEATURE, GROUP, INPUT = "feature.", "group.", "input."
@@ -151,6 +152,16 @@ def check_inputs(data: pa.Table, names: Iterable[str], where: str) -> None:
             raise InputError(f"{INPUT + name!r} differs from {FEATURE + name!r} in row {row}", where=where)
 
 
+def check_label_and_id(data: pa.Table, policy: Policy, where: str) -> None:
+    """The same for the label and the id, should the network be given them."""
+    if policy.data.label is not None and INPUT + policy.data.label in data.column_names:
+        given, labels = numbers(data[INPUT + policy.data.label], "input", where), numbers(data["label"], "label", where)
+        if (row := first_row(given != labels)) is not None:
+            raise InputError(f"{INPUT + policy.data.label!r} differs from the label in row {row}", where=where)
+    if policy.data.id is not None and INPUT + policy.data.id in data.column_names:
+        raise InputError(f"{INPUT + policy.data.id!r} is the id, which is no input", where=where)
+
+
 def _number(text: str) -> float | None:
     try:
         return float(text)
@@ -168,10 +179,13 @@ def optional_numbers(table: pa.Table, name: str, where: str) -> NDArray[np.float
     return numbers(table[name], name, where) if name in table.column_names else None
 
 
-def labels_of(data: pa.Table, policy: Policy, where: str) -> NDArray[np.float64] | None:
-    """The labels, fit for the metrics of the policy."""
+def labels_of(data: pa.Table, policy: Policy, where: str, *, layer: bool) -> NDArray[np.float64] | None:
+    """The labels, fit for the metrics of the policy, and for that of the layer if it is to be checked."""
     labels = optional_numbers(data, "label", where)
-    needing = [item.about for item in policy.properties if item.about is not None and item.about.needs_label]
+    metrics_asked = [item.about for item in policy.properties if item.about is not None]
+    if layer and policy.served_metric is not None:
+        metrics_asked.append(metrics.get(policy.served_metric))
+    needing = [metric for metric in metrics_asked if metric.needs_label]
     if needing and labels is None:
         raise InputError(f"has no label, which {needing[0].name} needs", where=where, advice="name it in [data] label")
     binary = [metric for metric in needing if metric.label_conditions]

@@ -6,8 +6,9 @@ and whatever else was fitted belongs into the network itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, Final, Literal, final
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,9 @@ from certifair.evidence.columns import INPUT, column_of
 from certifair.evidence.tables import first_row, numbers, read_table, texts
 
 FORMAT = "certifair-inputs/0"
+MOST_NUMBERS: Final = 2_000_000_000
+"""In one array of inputs: a text of a few bytes in each row must not become a table of 300 GB."""
+_BLOCK: Final = 1 << 22
 Array = NDArray[np.float64]
 
 
@@ -88,10 +92,32 @@ class Inputs:
 
     def encode_bundled(self, table: pa.Table, where: str) -> Array:
         """The same from a table with columns `input.NAME`, float64 or text. Raises InputError naming column and row."""
-        found = np.empty((table.num_rows, self.width))
+        people, width = table.num_rows, self.width
+        if people * width > MOST_NUMBERS:
+            what = f"{people} rows of {width} inputs are {people * width} numbers; at most {MOST_NUMBERS} are encoded"
+            raise InputError(what, where=where, advice="use fewer rows, or categories with fewer values")
+        return self._encoded(self._columns(table, where), slice(0, people))
+
+    def blocks(self, table: pa.Table, where: str) -> Iterator[tuple[slice, Array]]:
+        """The same for a few rows at a time, and which. Whatever is wrong in any row is raised first."""
+        columns = self._columns(table, where)
+        step = max(16, _BLOCK // self.width)
+        for start in range(0, table.num_rows, step):
+            rows = slice(start, min(start + step, table.num_rows))
+            yield rows, self._encoded(columns, rows)
+
+    def _columns(self, table: pa.Table, where: str) -> list[NDArray[Any]]:
+        return [_plain_numbers(item, column_of(table, INPUT + item.column, where), where) for item in self.items]
+
+    def _encoded(self, columns: list[NDArray[Any]], rows: slice) -> Array:
+        found = np.zeros((rows.stop - rows.start, self.width))
         start = 0
-        for item in self.items:
-            found[:, start : start + item.width] = _encoded(item, column_of(table, INPUT + item.column, where), where)
+        for item, column in zip(self.items, columns, strict=True):
+            if item.kind == "number":
+                found[:, start] = column[rows]
+            else:
+                (known,) = np.nonzero(column[rows] >= 0)
+                found[known, start + column[rows][known]] = 1.0
             start += item.width
         return found
 
@@ -127,16 +153,16 @@ def _plain(item: Input, column: pa.ChunkedArray, where: str) -> pa.Array:
     return texts(column, item.column, where).cast(pa.string())
 
 
-def _encoded(item: Input, column: pa.ChunkedArray, where: str) -> Array:
-    """Shape (people, width)."""
+def _plain_numbers(item: Input, column: pa.ChunkedArray, where: str) -> NDArray[Any]:
+    """One for each person: the number, or which of the values a category has, −1 for none of them."""
     name = INPUT + item.column
     wanted = pa.string() if item.kind == "category" else pa.float64()
     if column.type != wanted:
         raise InputError(f"{name!r} holds {column.type}, but is a {item.kind} in preprocessing.json", where=where)
     if item.kind == "number":
-        return numbers(column, name, where)[:, np.newaxis]
+        return numbers(column, name, where)
     if (row := first_row(pc.or_kleene(pc.is_null(column), pc.equal(pc.binary_length(column), 0)))) is not None:
         raise InputError(f"{name!r} is missing in row {row}", where=where, advice="fill it in or leave the row out")
     codes = pc.fill_null(pc.index_in(column, pa.array(item.values, pa.string())), -1).to_numpy()
-    found: Array = (codes[:, np.newaxis] == np.arange(item.width)).astype(np.float64)
+    found: NDArray[np.int64] = codes.astype(np.int64)
     return found

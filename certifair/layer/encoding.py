@@ -87,7 +87,7 @@ def _encode_numbers(array: NDArray[Any], name: str, declared: Sequence[str] | No
     if low < 0 or high >= _BYTE:
         return _encode_texts(array, name, declared)
     n = len(array)
-    counts = np.array([n - total, total]) if high == 1 else np.bincount(small)
+    counts = np.array([n - total, total], dtype=np.int64) if high == 1 else np.bincount(small)
     if declared is not None:
         return _declared(tuple(str(code) for code in range(len(counts))), small, counts, name, declared)
     if counts.all():
@@ -170,7 +170,7 @@ def join(columns: Sequence[Column], n: int) -> Encoded:
     for column in columns:
         if len(column.codes) != n:
             raise InputError(f"{column.name!r} has {len(column.codes)} values for {n} scores")
-    size = int(np.prod([len(column.values) for column in columns], dtype=np.float64).item())
+    size = math.prod(len(column.values) for column in columns)
     if len(columns) == 1:
         column = columns[0]
         return Encoded((column,), column.codes, np.arange(len(column.values))[None, :], column.counts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, final
@@ -131,7 +130,7 @@ class FairnessLayer(torch.nn.Module):
         solved = tuple(Solved(problem, answer) for problem, answer in zip(problems, answers, strict=True))
         predictions: torch.Tensor = Project.apply(scores, epsilon, offsets, solved)  # type: ignore[no-untyped-call]
         # the tensor is the only copy of the predictions: what its owner does to it must not change the answers
-        kept = (replace(item, answer=item.answer.without_predictions()) for item in solved)
+        kept = (Solved(item.problem, item.answer.without_predictions()) for item in solved)
         return Projection(predictions, tuple(kept))
 
     def _grid(self, dtype: str) -> Grid:

@@ -127,11 +127,11 @@ def rows_of(
     epsilon: Fraction,
 ) -> Rows:
     """The rows of a batch. `labels` (n,) are needed by residual rows; `tolerances` override ε by a row's name."""
-    pattern = _pattern(metric, _shape(encoded), encoded.people.astype(bool).tobytes(), intersectional)
-    cell_people = pattern.incidence @ encoded.people
-    matrix = (pattern.factors / cell_people) @ pattern.incidence
-    limits = tuple(tolerances.get(row.name, epsilon) for row in pattern.rows)
-    return Rows(pattern, encoded.people, matrix, _offsets(pattern, encoded, cell_people, labels), limits)
+    pattern, matrix = _matrix(metric, _shape(encoded), encoded.people.tobytes(), intersectional)
+    limits = (
+        tuple(tolerances.get(row.name, epsilon) for row in pattern.rows) if tolerances else (epsilon,) * len(matrix)
+    )
+    return Rows(pattern, encoded.people, matrix, _offsets(pattern, encoded, labels), limits)
 
 
 Shape = tuple[tuple[tuple[str, tuple[str, ...]], ...], bytes]
@@ -139,8 +139,18 @@ Shape = tuple[tuple[tuple[str, tuple[str, ...]], ...], bytes]
 
 def _shape(encoded: Encoded) -> Shape:
     axes = tuple((column.name, column.values) for column in encoded.axes)
-    dense = encoded.members.shape[1] == int(np.prod([len(values) for _, values in axes], dtype=np.float64).item())
+    dense = encoded.members.shape[1] == math.prod(len(values) for _, values in axes)
     return axes, b"" if dense else encoded.members.tobytes()
+
+
+@functools.lru_cache(maxsize=256)
+def _matrix(metric: Metric, shape: Shape, people: bytes, intersectional: bool) -> tuple[Pattern, Floats]:
+    """Pattern and matrix for these numbers of people (J,): stratified batches of one size mostly have the same."""
+    counts = np.frombuffer(people, dtype=np.int64)
+    pattern = _pattern(metric, shape, counts.astype(bool).tobytes(), intersectional)
+    matrix = (pattern.factors / (pattern.incidence @ counts)) @ pattern.incidence
+    matrix.flags.writeable = False
+    return pattern, matrix
 
 
 @functools.lru_cache(maxsize=256)
@@ -191,9 +201,7 @@ def _present(all_rows: Sequence[Row], cells: tuple[Cell, ...], incidence: Floats
     )
 
 
-def _offsets(
-    pattern: Pattern, encoded: Encoded, cell_people: Floats, labels: NDArray[np.float64] | None
-) -> tuple[Fraction, ...]:
+def _offsets(pattern: Pattern, encoded: Encoded, labels: NDArray[np.float64] | None) -> tuple[Fraction, ...]:
     """b, exactly: mean labels where a row is about residuals, else 0."""
     if not any(row.residual for row in pattern.rows):
         return (Fraction(0),) * len(pattern.rows)
@@ -203,6 +211,6 @@ def _offsets(
     exact = np.array([by_joint.exact(j) for j in range(len(encoded.people))], dtype=object)
     sums = {
         cell: CellSum(int(n), Fraction(0), Fraction(exact[inside.astype(bool)].sum()))
-        for cell, n, inside in zip(pattern.cells, cell_people, pattern.incidence, strict=True)
+        for cell, n, inside in zip(pattern.cells, pattern.incidence @ encoded.people, pattern.incidence, strict=True)
     }
     return tuple(row.offset(sums) for row in pattern.rows)

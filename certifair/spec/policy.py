@@ -197,7 +197,7 @@ class Policy:
 
 
 def projection_property(layer: LayerSpec, name: str = "projection") -> Property:
-    """The demand that comes with a layer's multipliers: served is the projection, to 10⁻⁶ a person (RMS)."""
+    """The demand that comes with a layer's multipliers: served is the projection, to 10⁻⁵ box widths a person (RMS)."""
     assert layer.metric is not None
     return Property(
         id=name,
@@ -207,7 +207,7 @@ def projection_property(layer: LayerSpec, name: str = "projection") -> Property:
         sensitive_features=layer.sensitive_features,
         intersectional=layer.intersectional,
         condition=layer.condition,
-        threshold=Fraction(1, 10**6),
+        threshold=(layer.upper - layer.lower) / 10**5,
         tau=Fraction(0),
         decision_threshold=Fraction(1, 2),
         confidence=None,

@@ -15,14 +15,14 @@ from certifair.spec.network import Network
 
 
 def export_onnx(backbone: torch.nn.Module, inputs: int) -> bytes:
-    """The module in evaluation mode, from `inputs` numbers a person, with its stored float32 (or float64) weights.
+    """The module in evaluation mode, from `inputs` numbers a person, in float64: its weights are widened, exactly.
 
+    In float32 the exporter would fold constants with float32's rounding, and mean another network than what served.
     Without the exporter's notes, which name the files of this machine: the same weights give the same bytes. Raises
     InputError for a module that torch cannot export, or with an operation that replay cannot evaluate.
     """
-    module = copy.deepcopy(backbone).cpu().eval()
-    kind = next((p.dtype for p in (*module.parameters(), *module.buffers()) if p.is_floating_point()), torch.float32)
-    example = torch.zeros(2, inputs, dtype=kind)
+    module = copy.deepcopy(backbone).cpu().double().eval()
+    example = torch.zeros(2, inputs, dtype=torch.float64)
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -93,6 +93,8 @@ def train_run(
     layer = _layer(parsed, parsed.declared(str(path)))
     train = people.data.take(np.flatnonzero(people.train))
     model = FairModel(_backbone(parsed, train), layer)
+    if parsed.model is not None and parsed.model.factory != "mlp":
+        export_onnx(model.backbone, people.data.inputs.shape[1])  # what cannot be replayed is refused before the work
     with _one_thread():
         history = _fit(model, train, parsed, progress)
     served_model = FairModel(model.backbone, layer if parsed.served_metric is not None else None)
@@ -149,11 +151,14 @@ def _backbone(policy: Policy, train: Dataset) -> torch.nn.Module:
     module, _, function = spec.factory.partition(":")
     try:
         factory = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever the user's module raises
         raise PolicyError(f"[model] factory = {spec.factory!r} cannot be imported ({error})") from None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)
-        found = factory(train.inputs.shape[1])
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(spec.seed)
+            found = factory(train.inputs.shape[1])
+    except Exception as error:
+        raise PolicyError(f"[model] factory = {spec.factory!r} failed ({type(error).__name__}: {error})") from None
     if not isinstance(found, torch.nn.Module):
         raise PolicyError(f"[model] factory = {spec.factory!r} makes {type(found).__name__}, no torch module")
     return found
@@ -247,6 +252,6 @@ def _write_by_products(folder: Path, model: FairModel, history: History) -> None
     from safetensors.torch import save
 
     folder.mkdir()
-    weights = {name: tensor.contiguous() for name, tensor in model.backbone.state_dict().items()}
+    weights = {name: tensor.clone().contiguous() for name, tensor in model.backbone.state_dict().items()}
     files.write_atomic(folder / "model.safetensors", save(weights))
     files.write_atomic(folder / "history.json", json.dumps(history.to_dict(), indent=1).encode())

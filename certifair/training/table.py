@@ -48,6 +48,10 @@ def read_people(source: Any, policy: Policy, where: str) -> tuple[People, pa.Tab
     people = Dataset(torch.zeros(table.num_rows, 1), sensitive, labels)
     train, kept, exclusions = _parts(table, people, policy, name)
     inputs = Inputs(tuple(_input(table, column, train, name) for column in _input_columns(table, policy, where)))
+    try:
+        inputs.to_bytes()
+    except ValueError as error:
+        raise InputError(f"cannot be the inputs of a network: it {error}", where=name) from None
     encoded = torch.from_numpy(inputs.encode(table))
     unseen = {item.column: _unseen(table, item, name) for item in inputs.items if item.kind == "category"}
     found = People(

@@ -132,3 +132,25 @@ def test_an_error_names_column_and_row(column: str, values: list[Any] | None, wo
     with pytest.raises(InputError) as caught:
         INPUTS.encode(table)
     assert words in str(caught.value)
+
+
+def test_blocks_are_what_is_encoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("certifair.evidence.inputs._BLOCK", 1)
+    table = pa.concat_tables([INPUTS.bundled(pa.table(COLUMNS))] * 12)
+    found = list(INPUTS.blocks(table, "data.parquet"))
+    assert [(rows.start, rows.stop) for rows, _ in found] == [(0, 16), (16, 32), (32, 36)]
+    assert np.concatenate([block for _, block in found]).tolist() == ENCODED * 12
+    with pytest.raises(InputError, match="'input\\.job' is missing in row 36"):
+        next(INPUTS.blocks(table.set_column(1, "input.job", pa.array(["a"] * 35 + [None])), "data.parquet"))
+
+
+def test_a_category_of_many_values_takes_no_memory_before_it_is_refused() -> None:
+    inputs = Inputs((Input("job", "category", tuple(map(str, range(200_000)))),))
+    table = pa.table({"input.job": ["1"] * 200_000})
+    with pytest.raises(InputError, match="are 40000000000 numbers; at most"):
+        inputs.encode_bundled(table, "data.parquet")
+    rows, block = next(inputs.blocks(table, "data.parquet"))
+    assert block.shape == (rows.stop, 200_000)
+    assert block.size < 1 << 23
+    assert (block[:, 1] == 1).all()
+    assert block.sum() == rows.stop

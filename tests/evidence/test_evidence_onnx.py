@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from certifair.checks._distances import check_work
 from certifair.checks._forward import evaluate
 from certifair.errors import InputError
 from certifair.evidence.onnx_reader import read_network
@@ -337,6 +338,42 @@ def doubled() -> bytes:
 SQUARE = np.eye(4)
 
 
+def stored(code: int, *numbers: int, raw: bytes | None = None, shape: tuple[int, ...] = (4,)) -> bytes:
+    """x·k + x, for a constant k of this type whose numbers stand in the file as given."""
+    made = model([node("Cast", ["k"], ["c"], to=1), node("Mul", ["x", "c"], ["y"])])
+    tensor = TensorProto(name="k", data_type=code, dims=shape, int32_data=numbers)
+    if raw is not None:
+        tensor.raw_data = raw
+    made.graph.initializer.append(tensor)
+    return bytes(made.SerializeToString())
+
+
+def trained(*numbers: int, shape: tuple[int, ...] = ()) -> bytes:
+    made = model([node("Dropout", ["x", "", "t"], ["y"])])
+    made.graph.initializer.append(TensorProto(name="t", data_type=TensorProto.BOOL, dims=shape, int32_data=numbers))
+    return bytes(made.SerializeToString())
+
+
+def reshaped(op: str, constant: Any, by: Any) -> bytes:
+    made = model([node(op, ["c", "s"], ["k"]), node("Add", ["x", "k"], ["y"])], {"c": constant, "s": by})
+    return bytes(made.SerializeToString())
+
+
+def nested_where() -> bytes:
+    """A Where in the place of the Softplus of another: with z = 2x > −9 it is z, and the last Where chooses z/2."""
+    nodes = [
+        node("Mul", ["x", "b"], ["z"]),
+        node("Softplus", ["z"], ["s"]),
+        node("Greater", ["z", "low"], ["g"]),
+        node("Where", ["g", "z", "s"], ["t"]),
+        node("Div", ["t", "b"], ["d"]),
+        node("Greater", ["z", "high"], ["i"]),
+        node("Where", ["i", "x", "d"], ["y"], name="it"),
+    ]
+    tensors = {"b": np.array(2.0), "low": np.array(-9.0), "high": np.array(9.0)}
+    return bytes(model(nodes, tensors).SerializeToString())
+
+
 def broken() -> Iterator[tuple[str, bytes, str]]:
     """A name, the bytes, and what the error says."""
     whole = layers().SerializeToString()
@@ -409,6 +446,19 @@ def broken() -> Iterator[tuple[str, bytes, str]]:
     yield "to_integer", single("Cast", ["x"], to=TensorProto.INT32), "casts"
     yield "comparison", single("Greater", ["x", "c"], {"c": np.array(1.0)}), "does not depend"
     yield "where", single("Where", ["c", "x", "x"], {"c": np.array(True)}), "Softplus"
+    yield "nested_where", nested_where(), "node 'it' \\(Where\\) is read only as PyTorch"
+    yield "bool_256", stored(9, 1, 256, 0, 1), "neither 0 nor 1"
+    yield "bool_negative", stored(9, 1, -1, 0, 1), "neither 0 nor 1"
+    yield "bool_byte", stored(9, raw=b"\1\2\0\1"), "neither 0 nor 1"
+    yield "half_wide", stored(10, 15360, 65536 + 15360, 0, 0), "16 bits"
+    yield "half_negative", stored(10, 15360, -1024, 0, 0), "16 bits"
+    yield "training_256", trained(256), "neither 0 nor 1"
+    yield "training_nothing", trained(shape=(0,)), "training"
+    yield "reshape_less", reshaped("Reshape", np.ones((4, 1)), np.array([1, -2])), "none is less"
+    yield "reshape_two", single("Reshape", ["x", "s"], {"s": np.array([-1, -1])}, x=("n", 1)), "at most one"
+    yield "reshape_matrix", reshaped("Reshape", np.ones((4, 1)), np.array([[1, 4]])), "one axis"
+    yield "squeeze_scalar", reshaped("Squeeze", np.ones((1, 4)), np.array(0)), "one axis"
+    yield "unsqueeze_matrix", reshaped("Unsqueeze", np.ones(4), np.array([[0]])), "one axis"
     yield "no_shape", single("Relu", ["x"], x=None), "checker"
     yield "one_axis", single("Relu", ["x"], x=(4,), y=(4,)), "declare"
     yield "unknown_width", single("Relu", ["x"], x=("n", "d")), "declare"
@@ -458,3 +508,75 @@ def test_changed_bytes_are_read_or_refused() -> None:
         except InputError:
             refused += 1
     assert 50 < refused < 300
+
+
+def chain(rng: np.random.Generator) -> Any:
+    """Up to two Softplus as PyTorch exports them, with single inputs exchanged, among other nodes."""
+    nodes: Nodes = []
+    flows, flags = ["x"], list[str]()
+
+    def add(op: str, *inputs: str, likely: float = 0.93) -> str:
+        known = [name if name in "abcde" or rng.random() < likely else str(rng.choice(flows)) for name in inputs]
+        if op == "Where" and rng.random() > likely:
+            known[0] = str(rng.choice(flags))
+        elif op == "Where":
+            known[0] = inputs[0]
+        name = f"t{len(nodes)}"
+        (flags if op == "Greater" else flows).append(name)
+        nodes.append(node(op, known, [name]))
+        return name
+
+    def constant() -> str:
+        return str(rng.choice(list("abcde")))
+
+    for _ in range(rng.integers(1, 4)):
+        match rng.integers(4):
+            case 0:
+                add(str(rng.choice(["Add", "Sub"])), flows[-1], str(rng.choice(flows)))
+            case 1:
+                add(str(rng.choice(["Mul", "Div", "Add"])), flows[-1], constant())
+            case _:
+                x, by = str(rng.choice(flows)), constant()
+                z = add("Mul", x, by) if rng.random() < 0.7 else x
+                soft = add("Softplus", z)
+                if rng.random() < 0.4:
+                    soft = add("Where", add("Greater", z, constant()), z, soft)
+                if z != x:
+                    soft = add("Div", soft, by if rng.random() < 0.9 else constant())
+                add("Where", add("Greater", z, constant()), x, soft)
+    nodes.append(node("Identity", [flows[-1]], ["y"]))
+    numbers = {"a": 2.0, "b": -1.5, "c": 0.5, "d": 1.0, "e": np.array([0.25, -3.0])}
+    return model(nodes, {name: np.asarray(value) for name, value in numbers.items()}, x=("n", 2))
+
+
+def test_what_is_read_of_random_chains_is_what_they_compute() -> None:
+    rng = np.random.default_rng(5)
+    seen = 0
+    for _ in range(600):
+        made = chain(rng)
+        x = np.round(rng.normal(size=(3, 2)) * 3, 3)
+        try:
+            network = read(made)
+        except InputError:
+            continue
+        assert_contains(evaluate(network, x), to_real(made, x))
+        seen += any(n.op_type == "Where" for n in made.graph.node)
+    assert seen > 100
+
+
+def test_too_much_work_is_refused_before_it_is_done() -> None:
+    def affine(inputs: int, outputs: int, source: int = 0) -> Affine:
+        weight = np.broadcast_to(np.float64(0.5), (outputs, inputs))
+        return Affine(source, weight, np.zeros(outputs))
+
+    large = Network(100, (affine(100, 1024), affine(1024, 1024, 1), affine(1024, 512, 2), affine(512, 1, 3)), 4)
+    small = Network(100, (affine(100, 64), Activation(1, "relu"), affine(64, 1, 2)), 3)
+    check_work(large, 200_000)
+    check_work(small, 1_000_000)
+    with pytest.raises(InputError, match="products for 1000000 people"):
+        check_work(large, 1_000_000)
+    with pytest.raises(InputError, match="numbers for 200000 people"):
+        check_work(Network(200_000, (affine(200_000, 1),), 1), 200_000)
+    thin = tuple(Activation(slot, "relu") for slot in range(1, 15_000))
+    with pytest.raises(InputError, match="numbers for 20000 people"):
+        check_work(Network(32_768, (affine(32_768, 1), *thin), 15_000), 20_000)

@@ -167,7 +167,7 @@ def test_the_statement_of_a_projection() -> None:
     assert (item.kind, item.form, item.threshold, item.tau, item.map) == (
         "feasibility",
         "projection",
-        Fraction(1, 10**6),
+        Fraction(1, 10**5),
         0,
         "served",
     )
@@ -176,7 +176,7 @@ def test_the_statement_of_a_projection() -> None:
     found = statement(terms, {"epsilon": "0.05", "lower": "0", "upper": "1"})
     assert found == (
         "the root mean square distance between served predictions and the exact projection of the scores onto "
-        'demographic_parity at most 0.05 in [0, 1] over "sex", in every batch, is at most 0.000001'
+        'demographic_parity at most 0.05 in [0, 1] over "sex", in every batch, is at most 0.00001'
     )
 
 

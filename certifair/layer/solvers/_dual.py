@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.layer.solvers import _kernels
+from certifair.layer.solvers._root import find_root
 from certifair.layer.solvers.base import NEAR, Floats, Problem, Shift
 
 _NOISE = 2.0**-50
@@ -46,7 +47,7 @@ class Search:
     """One maximisation of the dual, with tolerances `epsilon` (K,), from the multipliers `start` (K,)."""
 
     def __init__(self, problem: Problem, epsilon: Floats, start: Floats | None = None) -> None:
-        self.rows, self.box, self.epsilon = problem.rows, problem.box, epsilon
+        self.problem, self.rows, self.box, self.epsilon = problem, problem.rows, problem.box, epsilon
         self.matrix, self.offsets = problem.rows.matrix, problem.rows.offset_floats
         self.joint, self.z = problem.joint, problem.scores
         self.far = problem.far
@@ -56,8 +57,11 @@ class Search:
         self.scale = max(abs(self.box[0]), abs(self.box[1]))
         self.unit = 2.0 ** (50 - problem.grid.size) if len(self.z) < LARGE else 0.0
         self.tolerance = 2.0**-48 * self.scale
-        nu = np.zeros(len(epsilon)) if start is None else start
-        self._move(nu, Shift(nu @ self.matrix, np.zeros(self.matrix.shape[1])))
+        self.single = len(epsilon) == 1 and not self.far
+        self.nu = np.zeros(len(epsilon)) if start is None else start
+        self.shift = Shift(self.nu @ self.matrix, np.zeros(self.matrix.shape[1]))
+        if not self.single:
+            self._move(self.nu, self.shift)
 
     def _move(self, multipliers: Floats, shift: Shift, tally: Floats | None = None) -> None:
         self.nu, self.shift = multipliers, shift
@@ -73,12 +77,19 @@ class Search:
         found: Floats = np.where(self.nu == 0, at_zero, self.r - self.epsilon * np.sign(self.nu))
         return found
 
-    def point(self) -> DualPoint:
-        """Where the search stands."""
-        return DualPoint(self.nu, self.shift, float(np.abs(self.gradient()).max(initial=0.0)))
+    def at_zero(self) -> DualPoint | None:
+        """The multipliers 0, if the search starts there and nothing better is to be found."""
+        if self.nu.any():
+            return None
+        if self.single:
+            point = self._run_one()
+            return None if point.multipliers[0] else point
+        return None if self.gradient().any() else DualPoint(self.nu, self.shift, 0.0)
 
     def run(self, limit: int = 300) -> DualPoint:
         """Maximise, from where the search stands."""
+        if self.single:
+            return self._run_one()
         best, since, unbounded = DualPoint(self.nu, self.shift, math.inf), 0, None
         for attempt in range(limit):
             gradient = self.gradient()
@@ -91,6 +102,15 @@ class Search:
             unbounded = self._step(gradient, attempt)
         return DualPoint(best.multipliers, best.shift, best.residual, unbounded)
 
+    def _run_one(self) -> DualPoint:
+        """One row needs no directions: its multiplier is a root."""
+        noise = _NOISE * (float(np.abs(self.matrix[0]) @ self.rows.people) * self.scale + abs(float(self.offsets[0])))
+        noise = max(noise, self.tolerance / 4)
+        nu, left = find_root(self.problem, float(self.epsilon[0]), float(self.nu[0]), self.unit, noise)
+        self.nu = np.array([nu])
+        self.shift = Shift(nu * self.matrix[0], np.zeros(self.matrix.shape[1]))
+        return DualPoint(self.nu, self.shift, left)
+
     def _step(self, gradient: Floats, attempt: int) -> Floats | None:
         """One step uphill; a direction, if the dual is unbounded along it."""
         direction = self._newton(self._active(gradient, attempt), gradient)
@@ -99,9 +119,8 @@ class Search:
         crossing = np.where(against, -self.nu / np.where(against, direction, 1.0), math.inf)
         slope, most = float(direction @ (self.offsets + self.epsilon * sign)), float(crossing.min())
         moves = direction @ self.matrix
-        if (
-            np.abs(moves).max() <= 1e-12 * (np.abs(direction) @ np.abs(self.matrix)).max()
-        ):  # nobody moves: the rows depend on each other
+        still = np.abs(moves).max() <= 1e-12 * (np.abs(direction) @ np.abs(self.matrix)).max()
+        if still:  # the rows depend on each other, and nobody moves
             tau, shift, tally, endless = most, self.shift, np.stack([self.sums, self.free]), most == math.inf
         else:
             tau, shift, tally, endless = self._line(moves, slope, most)

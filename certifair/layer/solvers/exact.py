@@ -8,6 +8,7 @@ tolerance tightened by that much the answer would always pass. Far less does in 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import final
 
@@ -31,8 +32,9 @@ class Exact(Solver):
         """The projection, feasible exactly, or why there is none."""
         step, limits = float(problem.grid.step), problem.rows.limits
         search = Search(problem, limits, first_guess(problem, limits) if start is None else start)
-        if not search.nu.any() and not search.gradient().any():  # fair as it is: only to be clipped and rounded
-            answer, _ = _served(problem, search.point())
+        fair = search.at_zero()
+        if fair is not None:  # as they are: only to be clipped and rounded
+            answer, _ = _served(problem, fair)
             if answer.status:
                 return answer
         for margin in _margins(problem.rows, step):
@@ -52,7 +54,7 @@ class Exact(Solver):
 def _margins(rows: Rows, step: float) -> Iterator[Floats]:
     """By how much to tighten: what rounding errors come to if they do not conspire, then the most that they can be."""
     most = rows.pattern.norms * (step / 2)
-    smallest = float((rows.pattern.incidence @ rows.people).min(initial=np.inf))
+    smallest = float((rows.pattern.incidence @ rows.people).min(initial=math.inf))
     yield np.minimum(most, 2 * step / np.sqrt(smallest))
     yield most + step / 64
 
