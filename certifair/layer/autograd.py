@@ -41,7 +41,7 @@ class Project(torch.autograd.Function):
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Vector–Jacobian products with respect to scores, ε and offsets. Differentiating twice is an error."""
         _ = ctx.saved_tensors
-        plain = gradient.detach().cpu().numpy().astype(np.float64, copy=False)
+        plain = gradient.detach().cpu().numpy()
         count = len(ctx.solved)
         if count == 1:
             parts = [pull_back(ctx.solved[0], plain.reshape(-1))]

@@ -19,6 +19,7 @@ import numpy as np
 
 from certifair.layer.result import Solved
 from certifair.layer.solvers import _kernels
+from certifair.layer.solvers._kernels import Numbers
 from certifair.layer.solvers.base import Floats
 
 
@@ -26,17 +27,17 @@ from certifair.layer.solvers.base import Floats
 class Gradient(NamedTuple):
     """Derivatives by scores (n,), ε (K,) and offsets (K,)."""
 
-    scores: Floats
+    scores: Numbers
     epsilon: Floats
     offsets: Floats
 
 
-def pull_back(solved: Solved, g: Floats) -> Gradient:
+def pull_back(solved: Solved, g: Numbers) -> Gradient:
     """Vector–Jacobian products of one problem for the gradient g (n,)."""
     problem, answer = solved.problem, solved.answer
     g = np.ascontiguousarray(g)
     if answer.pull_back is not None:
-        return Gradient(*answer.pull_back(g))
+        return Gradient(*answer.pull_back(g.astype(np.float64)))
     place = (problem.scores, problem.joint, answer.shift.value, answer.shift.rest)
     active = np.flatnonzero((answer.multipliers != 0) | (problem.rows.limits == 0))
     force = np.zeros(len(answer.multipliers))

@@ -24,7 +24,7 @@ from certifair.spec.metrics.base import LABEL, Metric
 from certifair.spec.toml_reader import LARGEST, nearest
 
 Number = float | int | str | Decimal | Fraction
-Batches = np.ndarray[Any, np.dtype[np.float64]]
+Batches = np.ndarray[Any, np.dtype[np.floating[Any]]]
 
 
 @final
@@ -223,9 +223,9 @@ def _check_scores(scores: Any) -> None:
 
 
 def _as_batches(scores: torch.Tensor) -> Batches:
-    """(B, n, m) in float64."""
+    """(B, n, m), in their own dtype: the compiled passes compute in float64 whatever they read."""
     shape = {1: (1, -1, 1), 2: (1, *scores.shape), 3: tuple(scores.shape)}[scores.ndim]
-    plain: Batches = scores.cpu().numpy().astype(np.float64, copy=False).reshape(shape)
+    plain: Batches = scores.cpu().numpy().reshape(shape)
     return plain
 
 

@@ -23,7 +23,7 @@ class BatchRows:
     def values(self, predictions: torch.Tensor) -> torch.Tensor:
         """A y − b in float64, (K,) for predictions (n,), (K, m) for (n, m). Differentiable."""
         y = predictions.double()
-        matrix = torch.from_numpy(self.rows.matrix).to(y.device)
+        matrix = torch.tensor(self.rows.matrix, device=y.device)
         sums = y.new_zeros((matrix.shape[1], *y.shape[1:])).index_add(0, self.joint.to(y.device), y)
         offsets = torch.from_numpy(self.rows.offset_floats).to(y.device)
         return matrix @ sums - offsets.reshape(-1, *[1] * (y.ndim - 1))

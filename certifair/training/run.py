@@ -139,7 +139,7 @@ def _backbone(policy: Policy, train: Dataset) -> torch.nn.Module:
     spec = policy.model
     assert spec is not None
     if spec.factory == "mlp":
-        return mlp(
+        net = mlp(
             train.inputs.shape[1],
             spec.hidden,
             activation=spec.activation,
@@ -148,6 +148,12 @@ def _backbone(policy: Policy, train: Dataset) -> torch.nn.Module:
             seed=spec.seed,
             standardize=Standardize.fitted(train.inputs),
         )
+        if spec.final == "none" and train.labels is not None:
+            # outside the layer's box everybody would be clipped, and nothing learned: start at the mean label
+            last = net[-1]
+            assert isinstance(last, torch.nn.Linear)
+            torch.nn.init.constant_(last.bias, float(train.labels.double().mean()))
+        return net
     module, _, function = spec.factory.partition(":")
     try:
         factory = getattr(importlib.import_module(module), function)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -251,3 +252,94 @@ def test_ingest_refuses_a_split_to_be_drawn(certifair: Run, small: Path, tmp_pat
     done = certifair("ingest", small, "--policy", tmp_path / "p.toml", "--out", tmp_path / "run")
     assert done.code == 2
     assert "certifair train" in done.err
+
+
+FACTORIES = """
+import torch
+
+class Tied(torch.nn.Module):
+    def __init__(self, inputs):
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(inputs, inputs), torch.nn.Linear(inputs, inputs)
+        self.b.weight = self.a.weight
+        self.last = torch.nn.Linear(inputs, 1)
+
+    def forward(self, x):
+        return torch.sigmoid(self.last(torch.relu(self.b(self.a(x / 100)))))
+
+class Percent(torch.nn.Module):
+    def __init__(self, inputs):
+        super().__init__()
+        self.net = torch.nn.Sequential(
+            torch.nn.BatchNorm1d(inputs), torch.nn.Linear(inputs, 8), torch.nn.BatchNorm1d(8), torch.nn.ReLU(),
+            torch.nn.Linear(8, 1), torch.nn.Sigmoid())
+
+    def forward(self, x):
+        return 100 * self.net(x)
+
+def broken(inputs):
+    raise RuntimeError("no such thing")
+"""
+
+
+@pytest.fixture
+def factories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "house_nets.py").write_text(FACTORIES)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures("factories")
+@pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        ('factory = "house_nets:Tied"', ""),
+        ('factory = "house_nets:Percent"', "loss = 'mse'"),
+        ('hidden = [4]\nfinal = "none"', "loss = 'mse'"),
+    ],
+)
+def test_networks_and_boxes_of_other_makes_are_replayed(
+    model: str, more: str, certifair: Run, small: Path, tmp_path: Path, key: tuple[Path, Path]
+) -> None:
+    wide = "lower = 0\nupper = 100\n" if more else ""
+    text = SMALL.replace("hidden = [4]", model).replace("epochs = 2", f"epochs = 2\n{more}")
+    done = train(
+        certifair, small, text + WITH_LAYER.replace("0.02", "0.5") + wide + PARITY.replace("0.02", "0.5"), tmp_path
+    )
+    assert done.code == 0, done.err
+    done = certifair("certify", tmp_path / "small-run", "--key", key[0], "--out", tmp_path / "c.json", "--now", NOW)
+    assert done.code == 0, done.out
+
+
+@pytest.mark.usefixtures("factories")
+def test_a_factory_that_fails_is_the_policys_fault(certifair: Run, small: Path, tmp_path: Path) -> None:
+    done = train(
+        certifair, small, SMALL.replace("hidden = [4]", 'factory = "house_nets:broken"') + WITH_LAYER, tmp_path
+    )
+    assert (done.code, "no such thing" in done.err) == (2, True)
+
+
+def test_wider_bounds_do_not_gain_a_pass(
+    certifair: Run, small: Path, tmp_path: Path, key: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(certifair, small, SMALL + WITH_LAYER + PARITY, tmp_path).code == 0
+    run, certificate = tmp_path / "small-run", tmp_path / "c.json"
+    monkeypatch.setattr("certifair.checks.replay.MARGIN", 2.0**50)
+    assert certifair("certify", run, "--key", key[0], "--out", certificate, "--now", NOW).code == 3
+    monkeypatch.undo()
+    assert certifair("verify", certificate, "--public-key", key[1], "--evidence", run, "--now", NOW).code == 3
+
+
+def test_what_ties_predictions_to_scores_is_said(
+    certifair: Run, small: Path, tmp_path: Path, key: tuple[Path, Path]
+) -> None:
+    said = {}
+    plain = SMALL.replace("epochs", 'method = "plain"\nepochs') + "[layer]\nlower = 0.4\nupper = 0.6\n" + PARITY
+    for part, text in (("tied", SMALL + WITH_LAYER + PARITY), ("plain", plain)):
+        folder = tmp_path / part
+        folder.mkdir()
+        assert train(certifair, small, text, folder).code == 0
+        out = folder / "c.json"
+        certifair("certify", folder / "small-run", "--key", key[0], "--out", out, "--now", NOW)
+        payload = json.loads(base64.b64decode(json.loads(out.read_bytes())["dsseEnvelope"]["payload"]))
+        said[part] = any("follow from the scores" in words for words in payload["predicate"]["nonClaims"])
+    assert said == {"tied": False, "plain": True}

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 from collections.abc import Callable
@@ -512,3 +513,24 @@ def test_text_ids_name_people() -> None:
 )
 def test_a_column_cannot_say_one_thing_to_the_network_and_another_of_the_groups(column: Any, message: str) -> None:
     assert message in refused(replaced("data", "input.h", column))
+
+
+def test_a_label_or_id_given_to_the_network_is_the_label_and_no_id() -> None:
+    table = table_of(contents_of(SAMPLE), "data")
+    labels = pa.chunked_array([table["label"].combine_chunks()])
+    for name, column, words in (
+        ("input.label", pa.array([1.0, 0.0, 0.0, 1.0]), "'input.label' differs from the label in row 1"),
+        ("input.label", labels, None),
+    ):
+        changed = table_bytes(table.append_column(name, column))
+        contents = remade(contents_of(SAMPLE), data=changed)
+        if words is None:
+            load(contents, "RUN")
+        else:
+            assert words in refused(contents)
+
+
+def test_a_layer_that_needs_labels_needs_them_even_if_no_property_does() -> None:
+    asked = SAMPLE.layer.replace("demographic_parity", "equalized_odds")
+    sample = dataclasses.replace(SAMPLE, layer=asked, properties=[], labels=[0.5, 1.0, 1.0, 0.0])
+    assert "equalized_odds needs 0 or 1" in refused(contents_of(sample))

@@ -15,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
 Box = tuple[float, float]
 BLOCK = 4096
 _FAST = {"reassoc", "nsz", "contract", "nnan"}  # sums may be reordered; nothing here is NaN
@@ -23,7 +24,7 @@ _MAGIC = 1.5 * 2.0**52
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc"})
-def survey(z: Floats, low: float, high: float) -> tuple[bool, bool]:
+def survey(z: Numbers, low: float, high: float) -> tuple[bool, bool]:
     """(whether all values are finite, whether one is below low or above high)."""
     nothing = beyond = 0.0
     for i in range(len(z)):
@@ -60,7 +61,7 @@ def _two(shift: Floats) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _tally_two(z: Floats, codes: Any, shift: Floats, box: Box) -> Any:
+def _tally_two(z: Numbers, codes: Any, shift: Floats, box: Box) -> Any:
     """(sum of everybody, sum of code 1, people strictly inside, of these code 1)."""
     start, step = _two(shift)
     lower, upper = box
@@ -79,7 +80,7 @@ def _tally_two(z: Floats, codes: Any, shift: Floats, box: Box) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _tally_few(z: Floats, codes: Any, shift: Floats, box: Box, out: Floats) -> None:
+def _tally_few(z: Numbers, codes: Any, shift: Floats, box: Box, out: Floats) -> None:
     """out[0] and out[1]: sums and people inside, by code. Block by block: a long plain sum would drift."""
     for begin in range(0, len(z), BLOCK):
         end = min(begin + BLOCK, len(z))
@@ -93,7 +94,7 @@ def _tally_few(z: Floats, codes: Any, shift: Floats, box: Box, out: Floats) -> N
 
 @njit(cache=True, nogil=True)
 def _tally_exact(
-    z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, unit: float, sums: Any, inside: Floats
+    z: Numbers, codes: Any, shift: Floats, rest: Floats, box: Box, unit: float, sums: Any, inside: Floats
 ) -> None:
     """sums[0]·2²⁰ + sums[1]: y in `unit`s, |y·unit| ≤ 2⁵⁰, rounded person by person and added as integers."""
     lower, upper = box
@@ -106,7 +107,7 @@ def _tally_exact(
 
 
 @njit(cache=True, nogil=True)
-def _tally_many(z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, out: Floats) -> None:
+def _tally_many(z: Numbers, codes: Any, shift: Floats, rest: Floats, box: Box, out: Floats) -> None:
     """out[0] and out[1]: sums and people inside, by code. The shift is shift + rest (see `exact._Shift`)."""
     lower, upper = box
     width = len(shift)
@@ -123,7 +124,7 @@ def _tally_many(z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, ou
 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _round_two(z: Floats, codes: Any, shift: Floats, box: Box, scale: float, y: Floats) -> None:
+def _round_two(z: Numbers, codes: Any, shift: Floats, box: Box, scale: float, y: Numbers) -> None:
     """Clip and scale to integers, kept as floats."""
     start, step = _two(shift)
     lower, upper = box
@@ -135,7 +136,7 @@ def _round_two(z: Floats, codes: Any, shift: Floats, box: Box, scale: float, y: 
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _sum_two(y: Floats, codes: Any) -> tuple[float, float]:
+def _sum_two(y: Numbers, codes: Any) -> tuple[float, float]:
     total = second = 0.0
     for i in range(len(y)):
         total += y[i]
@@ -144,13 +145,13 @@ def _sum_two(y: Floats, codes: Any) -> tuple[float, float]:
 
 
 @njit(cache=True, nogil=True)
-def _scale(y: Floats, factor: float) -> None:
+def _scale(y: Numbers, factor: float) -> None:
     for i in range(len(y)):
         y[i] *= factor
 
 
 @njit(cache=True, nogil=True)
-def _round_few(z: Floats, codes: Any, shift: Floats, box: Box, scale: float, y: Floats, out: Any) -> None:
+def _round_few(z: Numbers, codes: Any, shift: Floats, box: Box, scale: float, y: Numbers, out: Any) -> None:
     """Sums of integers |v| ≤ 2⁴⁰: those of a block are at most 2⁵², so exact in float64 in any order."""
     for begin in range(0, len(z), BLOCK):
         end = min(begin + BLOCK, len(z))
@@ -165,7 +166,7 @@ def _round_few(z: Floats, codes: Any, shift: Floats, box: Box, scale: float, y: 
 
 @njit(cache=True, nogil=True)
 def _round_many(
-    z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, scale: float, y: Floats, out: Any
+    z: Numbers, codes: Any, shift: Floats, rest: Floats, box: Box, scale: float, y: Numbers, out: Any
 ) -> None:
     lower, upper = box
     for i in range(len(z)):
@@ -177,7 +178,7 @@ def _round_many(
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _gather_two(g: Floats, z: Floats, codes: Any, shift: Floats, box: Box) -> Any:
+def _gather_two(g: Numbers, z: Numbers, codes: Any, shift: Floats, box: Box) -> Any:
     """(people strictly inside, of these code 1, their sum of g, that of code 1)."""
     start, step = _two(shift)
     lower, upper = box
@@ -194,7 +195,7 @@ def _gather_two(g: Floats, z: Floats, codes: Any, shift: Floats, box: Box) -> An
 
 
 @njit(cache=True, nogil=True)
-def _gather_many(g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, out: Floats) -> None:
+def _gather_many(g: Numbers, z: Numbers, codes: Any, shift: Floats, rest: Floats, box: Box, out: Floats) -> None:
     """out[0] and out[1]: people strictly inside and their sum of g, by code."""
     lower, upper = box
     for i in range(len(z)):
@@ -206,13 +207,13 @@ def _gather_many(g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, 
 
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
 def _spread_two(
-    g: Floats,
-    z: Floats,
+    g: Numbers,
+    z: Numbers,
     codes: Any,
     shift: Floats,
     box: Box,
     move: Floats,
-    out: Floats,
+    out: Numbers,
 ) -> None:
     start, step = _two(shift)
     first, more = _two(move)
@@ -227,7 +228,7 @@ def _spread_two(
 
 @njit(cache=True, nogil=True)
 def _spread_many(
-    g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, move: Floats, out: Floats
+    g: Numbers, z: Numbers, codes: Any, shift: Floats, rest: Floats, box: Box, move: Floats, out: Numbers
 ) -> None:
     lower, upper = box
     for i in range(len(z)):
@@ -239,7 +240,7 @@ def _few(shift: Floats, rest: Floats) -> bool:
     return len(shift) <= 2 and not rest.any()
 
 
-def tally(z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, unit: float) -> Floats:
+def tally(z: Numbers, codes: Any, shift: Floats, rest: Floats, box: Box, unit: float) -> Floats:
     """(2, J): by joint cell the sum of y, and how many people lie in the box unclipped.
 
     `unit`: a power of two, 2⁵⁰ for a box of about 1; 0 for plain sums.
@@ -257,7 +258,7 @@ def tally(z: Floats, codes: Any, shift: Floats, rest: Floats, box: Box, unit: fl
 
 
 def round_all(
-    z: Floats, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float], scale: float, y: Floats
+    z: Numbers, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float], scale: float, y: Numbers
 ) -> list[int]:
     """Write y, clipped and rounded to multiples of 1/scale, and return its exact sums by joint cell, as multiples."""
     sums = np.zeros((2, len(shift)), dtype=np.int64)
@@ -268,7 +269,7 @@ def round_all(
     return [(high << 20) + low for high, low in sums.T.tolist()]
 
 
-def gather(g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float]) -> Floats:
+def gather(g: Numbers, z: Numbers, codes: Any, shift: Floats, rest: Floats, box: tuple[float, float]) -> Floats:
     """(2, J): by joint cell, how many people are strictly inside the box, and their sum of g."""
     if _few(shift, rest):
         inside, inside_second, total, second = _gather_two(g, z, codes, shift, box)
@@ -281,14 +282,14 @@ def gather(g: Floats, z: Floats, codes: Any, shift: Floats, rest: Floats, box: t
 
 
 def spread_all(
-    g: Floats,
-    z: Floats,
+    g: Numbers,
+    z: Numbers,
     codes: Any,
     shift: Floats,
     rest: Floats,
     box: tuple[float, float],
     move: Floats,
-    out: Floats,
+    out: Numbers,
 ) -> None:
     """out_i = g_i − move[code] for who is strictly inside the box, 0 for the others."""
     if _few(shift, rest):

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from certifair.layer.solvers._kernels import Box, _tally_exact, _tally_few, _tally_many
+from certifair.layer.solvers._kernels import Box, Numbers, _tally_exact, _tally_few, _tally_many
 from certifair.layer.solvers.base import Floats, Problem
 
 
 @njit(cache=True, nogil=True)
 def _row(
-    z: Floats, codes: Any, row: Floats, offset: float, box: Box, unit: float, nu: float
+    z: Numbers, codes: Any, row: Floats, offset: float, box: Box, unit: float, nu: float
 ) -> tuple[float, float]:  # pragma: no cover — compiled
     """(a·y(ν) − b, minus its slope) at y = clip(z − ν a)."""
     shift, rest, out = nu * row, np.zeros(len(row)), np.zeros((2, len(row)))
@@ -35,7 +35,7 @@ def _row(
 
 @njit(cache=True, nogil=True)
 def _find(
-    z: Floats, codes: Any, row: Floats, box: Box, unit: float, demand: tuple[float, float, float], start: float
+    z: Numbers, codes: Any, row: Floats, box: Box, unit: float, demand: tuple[float, float, float], start: float
 ) -> tuple[float, float]:  # pragma: no cover — compiled
     offset, epsilon, noise = demand
     value, slope = _row(z, codes, row, offset, box, unit, start)

@@ -16,6 +16,7 @@ from certifair.layer.grid import Grid
 from certifair.layer.rows import Rows
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
 NEAR, FAR = 2.0**7, 2.0**60
 """In box widths: farther outside than NEAR one float is too coarse to place a score in the box; FAR is the end."""
 
@@ -35,12 +36,13 @@ class Status(Enum):
 @final
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """One column of one batch: project `scores` (n,) onto box and rows. `joint` (n,): each person's joint cell.
+    """One column of one batch: project `scores` (n,), float32 or float64, onto box and rows.
 
-    `far`: a score lies more than NEAR box widths outside the box; none lies more than FAR outside.
+    `joint` (n,): each person's joint cell. `far`: a score lies more than NEAR box widths outside the box; none lies
+    more than FAR outside.
     """
 
-    scores: Floats
+    scores: Numbers
     joint: NDArray[Any]
     rows: Rows
     grid: Grid
@@ -78,7 +80,7 @@ class Answer:
     """
 
     status: Status
-    predictions: Floats
+    predictions: Numbers
     multipliers: Floats
     shift: Shift
     reason: str = ""

@@ -105,7 +105,7 @@ class CvxpyLayers(Solver):
             answer = _served(problem, found, same)
             if not answer.status:
                 return self._failed(problem, "")
-            broken = program.violation(answer.predictions)
+            broken = program.violation(answer.predictions.astype(np.float64))
             if broken <= self.tolerance:
                 return answer
             reason = f"the constraints given are broken by {broken:.3g}, more than {self.tolerance:.3g}"
@@ -120,17 +120,17 @@ class CvxpyLayers(Solver):
         program = _program(self.constraints, *key, b"" if tied is None else tied.tobytes())
         if self.constraints is not None:
             try:
-                return program, _run(program, problem, problem.scores, pinned, self.solver_args)
+                return program, _run(program, problem, problem.scores.astype(np.float64), pinned, self.solver_args)
             except UserWarning:  # not to 1e-10; what the constraints allow is enough, unless somebody wanted more
                 if self.solver_args.get("eps") != _DEFAULTS["eps"]:
                     raise
                 less = {**self.solver_args, "eps": min(1e-8, self.tolerance / 10)}
-                return program, _run(program, problem, problem.scores, pinned, less)
-        near = np.clip(problem.scores, lower - _REACH * width, upper + _REACH * width)
+                return program, _run(program, problem, problem.scores.astype(np.float64), pinned, less)
+        near = np.clip(problem.scores.astype(np.float64), lower - _REACH * width, upper + _REACH * width)
         found = _run(program, problem, near, pinned, self.solver_args)
         shift = found.multipliers @ rows.matrix
         if np.abs(shift).max(initial=0.0) > _REACH * width - _NEAR:
-            found = _run(program, problem, problem.scores, pinned, self.solver_args)
+            found = _run(program, problem, problem.scores.astype(np.float64), pinned, self.solver_args)
             shift = found.multipliers @ rows.matrix
         off = float(np.abs(found.y - np.clip(problem.scores - shift[problem.joint], lower, upper)).max())
         if not off <= _OFF * width:

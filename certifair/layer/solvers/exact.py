@@ -64,7 +64,7 @@ def _served(problem: Problem, point: DualPoint) -> tuple[Answer, list[int]]:
     grid, shift = problem.grid, point.shift
     if not (np.isfinite(shift.value).all() and np.isfinite(shift.rest).all()):
         return Answer.none(problem, Status.FAILED, "the search left the range of floats"), [0] * len(shift.value)
-    y = np.empty(len(problem.scores))
+    y = np.empty_like(problem.scores)  # every grid point is exact in the scores' dtype
     sums = _kernels.round_all(problem.scores, problem.joint, shift.value, shift.rest, grid.box, grid.scale, y)
     status = Status.SOLVED if problem.rows.holds(sums, grid.step) else Status.NO_GRID_POINT
     return Answer(status, y, spread(problem.rows, point.multipliers), shift), sums
@@ -112,7 +112,7 @@ def _last_resort(problem: Problem, point: DualPoint, step: float) -> Answer:
     answer, sums = _served(problem, point)
     if answer.status:
         return answer
-    found = search_grid(problem, answer.predictions, sums)
+    found = search_grid(problem, answer.predictions.astype(np.float64), sums)
     if found is not None:
         return Answer(Status.SOLVED, found[0], answer.multipliers, point.shift)
     return Answer.none(problem, Status.NO_GRID_POINT, "the tolerance is too small for the grid: no grid point found")
