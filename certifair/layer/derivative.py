@@ -39,17 +39,29 @@ def pull_back(solved: Solved, g: Numbers) -> Gradient:
     if answer.pull_back is not None:
         return Gradient(*answer.pull_back(g.astype(np.float64)))
     place = (problem.scores, problem.joint, answer.shift.value, answer.shift.rest)
-    active = np.flatnonzero((answer.multipliers != 0) | (problem.rows.limits == 0))
-    force = np.zeros(len(answer.multipliers))
-    if len(active):
-        rows = problem.rows.matrix[active]
-        inside, arriving = _kernels.gather(g, *place, problem.box)
-        hessian = (rows * inside) @ rows.T
-        pressed = rows @ arriving
-        if len(active) == 1:
-            force[active] = pressed / hessian[0] if hessian[0, 0] > 0 else 0.0
-        else:
-            force[active] = np.linalg.pinv(hessian, rcond=1e-11, hermitian=True) @ pressed
+    if len(answer.multipliers) == 1:
+        force = _one_force(solved, *_kernels.gather(g, *place, problem.box))
+    else:
+        force = _forces(solved, *_kernels.gather(g, *place, problem.box))
     out = np.empty_like(g)
     _kernels.spread_all(g, *place, problem.box, force @ problem.rows.matrix, out)
     return Gradient(out, force * np.sign(answer.multipliers), force)
+
+
+def _one_force(solved: Solved, inside: Floats, arriving: Floats) -> Floats:
+    """λ of the only row."""
+    row, multiplier = solved.problem.rows.matrix[0], solved.answer.multipliers.item()
+    hessian = float(row * row @ inside)
+    active = hessian > 0 and (multiplier != 0 or not solved.problem.rows.epsilon[0])
+    return np.array([float(row @ arriving) / hessian if active else 0.0])
+
+
+def _forces(solved: Solved, inside: Floats, arriving: Floats) -> Floats:
+    """λ = H⁺ A_S D g, (K,), 0 where a row is not active; from sums by joint cell: of D (J,) and of D g (J,)."""
+    multipliers = solved.answer.multipliers
+    force = np.zeros(len(multipliers))
+    active = np.flatnonzero((multipliers != 0) | (solved.problem.rows.limits == 0))
+    if len(active):
+        rows = solved.problem.rows.matrix[active]
+        force[active] = np.linalg.pinv((rows * inside) @ rows.T, rcond=1e-11, hermitian=True) @ (rows @ arriving)
+    return force

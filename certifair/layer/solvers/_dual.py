@@ -60,7 +60,10 @@ class Search:
         self.single = len(epsilon) == 1 and not self.far
         self.nu = np.zeros(len(epsilon)) if start is None else start
         self.shift = Shift(self.nu @ self.matrix, np.zeros(self.matrix.shape[1]))
-        if not self.single:
+        if self.single:
+            reach = float(np.abs(self.matrix[0]) @ self.rows.people) * self.scale + abs(float(self.offsets[0]))
+            self.noise = max(_NOISE * reach, self.tolerance / 4)
+        else:
             self._move(self.nu, self.shift)
 
     def _move(self, multipliers: Floats, shift: Shift, tally: Floats | None = None) -> None:
@@ -104,11 +107,9 @@ class Search:
 
     def _run_one(self) -> DualPoint:
         """One row needs no directions: its multiplier is a root."""
-        noise = _NOISE * (float(np.abs(self.matrix[0]) @ self.rows.people) * self.scale + abs(float(self.offsets[0])))
-        noise = max(noise, self.tolerance / 4)
-        nu, left = find_root(self.problem, float(self.epsilon[0]), float(self.nu[0]), self.unit, noise)
+        nu, left = find_root(self.problem, float(self.epsilon[0]), float(self.nu[0]), self.unit, self.noise)
         self.nu = np.array([nu])
-        self.shift = Shift(nu * self.matrix[0], np.zeros(self.matrix.shape[1]))
+        self.shift = Shift(nu * self.matrix[0], self.shift.rest)
         return DualPoint(self.nu, self.shift, left)
 
     def _step(self, gradient: Floats, attempt: int) -> Floats | None:
