@@ -35,8 +35,7 @@ class FairnessLayer(torch.nn.Module):
     decimal that is written (0.05 is 1/20); `tolerances`: other values for single rows, by name. `features`: names of
     the sensitive features; `values`: their declared values, by name, where an absent group is to be seen as absent;
     `intersectional`: the product of the features instead of each by itself; `condition`: the name of the column that
-    conditional parity conditions on. `solver`: "exact", "cvxpylayers", or a
-    `Solver` of your own.
+    conditional parity conditions on. `solver`: "exact", "cvxpylayers", or a `Solver` of your own.
 
     The layer has no state and no parameters. For fixed groups it is nonexpansive, idempotent and piecewise affine;
     its derivative is that of the real projection at the scores (Jacobian D − D A_Sᵀ (A_S D A_Sᵀ)⁺ A_S D: D selects the

@@ -59,7 +59,8 @@ class Projection:
 class ProjectionError(CertifairError):
     """No predictions can be served: the rows contradict each other or the box, or the grid is too coarse for them.
 
-    `problems` holds everything that was found, the solved ones too; `projection.problems[k].answer.witness` the proof.
+    `projection` holds everything that was found, the solved problems too; `projection.problems[k].answer.witness` the
+    proof that the k-th cannot be solved.
     """
 
     exit_code = 2

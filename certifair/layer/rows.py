@@ -22,7 +22,6 @@ from certifair.spec.groups import Cell, cells_of, partitions_of
 from certifair.spec.metrics.base import CellSum, Metric, Row
 
 Floats = NDArray[np.float64]
-Sums = Mapping[Cell, CellSum]
 
 
 @final
@@ -40,6 +39,11 @@ class Pattern:
     blocks: NDArray[np.int64]
     factors: Floats
     incidence: Floats
+
+    def matrix(self, people: NDArray[np.int64]) -> Floats:
+        """A (K, J) for these numbers of people (J,), at least one in each cell."""
+        found: Floats = (self.factors / (self.incidence @ people)) @ self.incidence
+        return found
 
     @functools.cached_property
     def members(self) -> list[list[int]]:
@@ -89,10 +93,15 @@ class Rows:
         """ε in floats."""
         return np.array([float(value) for value in self.epsilon])
 
+    @functools.cached_property
+    def cell_people(self) -> list[int]:
+        """How many people are in each cell, (C,)."""
+        return [sum(self.people.item(j) for j in members) for members in self.pattern.members]
+
     def holds(self, sums: Sequence[int], step: Fraction) -> bool:
         """Whether |A y − b| ≤ ε in every row, exactly; `sums` (J,) are those of y by joint cell, in grid steps."""
         totals = [sum(sums[j] for j in members) for members in self.pattern.members]
-        people = [sum(self.people.item(j) for j in members) for members in self.pattern.members]
+        people = self.cell_people
         for terms, offset, limit in zip(self.pattern.terms, self.offsets, self.epsilon, strict=True):
             common = math.lcm(*(people[c] for c, _ in terms))
             value: Fraction | int = sum(factor * totals[c] * (common // people[c]) for c, factor in terms)
@@ -110,11 +119,9 @@ class Rows:
 
     def subsample(self, people: NDArray[np.int64]) -> Rows | None:
         """The same rows on fewer people; None if a cell would be empty. For a first guess only."""
-        n = self.pattern.incidence @ people
-        if not n.all():
+        if not (self.pattern.incidence @ people).all():
             return None
-        matrix = (self.pattern.factors / n) @ self.pattern.incidence
-        return Rows(self.pattern, people, matrix, self.offsets, self.epsilon)
+        return Rows(self.pattern, people, self.pattern.matrix(people), self.offsets, self.epsilon)
 
 
 def rows_of(
@@ -148,7 +155,7 @@ def _matrix(metric: Metric, shape: Shape, people: bytes, intersectional: bool) -
     """Pattern and matrix for these numbers of people (J,): stratified batches of one size mostly have the same."""
     counts = np.frombuffer(people, dtype=np.int64)
     pattern = _pattern(metric, shape, counts.astype(bool).tobytes(), intersectional)
-    matrix = (pattern.factors / (pattern.incidence @ counts)) @ pattern.incidence
+    matrix = pattern.matrix(counts)
     matrix.flags.writeable = False
     return pattern, matrix
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +14,7 @@ import bench_layer
 import duckdb
 import numpy as np
 import pyarrow as pa
+from bench_layer import timed
 from cryptography.hazmat.primitives.asymmetric import ec
 from rich.console import Console
 from rich.table import Table
@@ -55,17 +54,6 @@ def policy(*, population: str | None) -> str:
             text += "epsilon = 0.05\n"
             text += f'map = "{population}"\n' if kind == "population" else ""
     return text
-
-
-def timed(work: Callable[[], object], repeats: int) -> float:
-    """The median wall time in milliseconds, after one run to warm up."""
-    work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
 
 
 def process(*command: str) -> Callable[[], object]:

@@ -68,12 +68,11 @@ def _confirm(rows: Rows, box: Box, weights: Floats) -> Mapping[str, Fraction] | 
 
 def _matrix(rows: Rows) -> list[list[Fraction]]:
     """A[k, i] of a person of each joint cell, exactly."""
-    people = [sum(rows.people.item(j) for j in members) for members in rows.pattern.members]
     matrix = []
     for terms in rows.pattern.terms:
         line = [Fraction(0)] * len(rows.people)
         for c, factor in terms:
             for j in rows.pattern.members[c]:
-                line[j] += Fraction(factor) / people[c]
+                line[j] += Fraction(factor) / rows.cell_people[c]
         matrix.append(line)
     return matrix

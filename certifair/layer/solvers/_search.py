@@ -140,7 +140,7 @@ def _limits(problem: Problem, sums: list[int], joint: Ints, size: Ints) -> tuple
     rows, step = problem.rows, problem.grid.step
     matrix, least, most = [], [], []
     for terms, offset, limit in zip(rows.pattern.terms, rows.offsets, rows.epsilon, strict=True):
-        people = {c: sum(rows.people.item(j) for j in rows.pattern.members[c]) for c, _ in terms}
+        people = {c: rows.cell_people[c] for c, _ in terms}
         common = math.lcm(*people.values(), *(Fraction(factor).denominator for _, factor in terms))
         now, effect = Fraction(0), np.zeros(len(rows.people))
         for c, factor in terms:
