@@ -23,7 +23,7 @@ from certifair.certificate.schema import check_shape
 from certifair.certificate.sign import sign_statement
 from certifair.certificate.times import format_time, later
 from certifair.errors import InputError, UntrustedError
-from certifair.evidence.bundle import load, read_contents
+from certifair.evidence.bundle import load, read_bundle_log, read_contents
 from certifair.evidence.canonical import sha256, strict_json
 from certifair.spec import Json
 from certifair.spec.policy import Policy
@@ -58,7 +58,7 @@ def certify_bundle(
     registration: Registration | None = None,
 ) -> Certified:
     """Run the checks of the bundle's policy and sign what they found. Raises InputError; never signs a guess."""
-    evidence = load(read_contents(run), str(run))
+    evidence = load(read_contents(run), str(run), read_bundle_log(run))
     registered_at, embedded = _registration(registration, evidence.materials, signer, now)
     try:
         until = format_time(later(now, days=valid_days))

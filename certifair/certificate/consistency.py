@@ -11,6 +11,7 @@ from fractions import Fraction
 from certifair.certificate.claims import rederive
 from certifair.certificate.figures import regulatory_views, unknown_counts
 from certifair.certificate.predicate import context_of, digest_of
+from certifair.certificate.streams import check_constraint, check_online, check_streams
 from certifair.checks.base import Context, InconsistentError, require
 from certifair.exact.decimals import PLACES, parse_dyadic, round_down
 from certifair.spec import Json, metrics
@@ -33,13 +34,15 @@ def check_consistency(predicate: Json, subject_sha256: str) -> None:
     require(predicate["population"]["estimand"] == expected, "the estimand does not fit the claims")
     require(len({claim["id"] for claim in claims}) == len(claims), "two claims have one id")
     context = context_of(predicate["system"], n, populations)
+    check_online(predicate["system"])
     for claim in claims:
         _check_claim(claim, context, partitions)
         if claim["kind"] == "replay":
             _check_network(claim, predicate)
-            continue
-        _check_people(claim, predicate)
-        _check_system(claim, predicate["system"])
+        elif claim["kind"] != "aggregate":
+            _check_system(claim, predicate["system"])
+        _check_people(claim, predicate, n)
+    check_streams(predicate, n)
     _check_agreement(claims)
     _check_partitions_used(predicate, partitions)
     verdict = Verdict.all(Verdict(claim["verdict"]) for claim in claims)
@@ -56,8 +59,8 @@ def _check_materials(predicate: Json, subject_sha256: str) -> int:
     require(len(NETWORK_ROLES & set(roles)) != 1, "a network without its preprocessing, or the other way round")
     require(digest_of(materials, "policy") == predicate["policy"]["sha256"], "two digests of the policy")
     require(digest_of(materials, "system") == subject_sha256, "the system's digest is not the subject's")
-    rows = {item["rowCount"] for item in materials if item["role"] in ("data", "predictions")}
-    require(len(rows) == 1, "data and predictions have different row counts")
+    rows = {item["rowCount"] for item in materials if item["role"] in ("data", "predictions", "log")}
+    require(len(rows) == 1, "data, predictions and log have different row counts")
     (n,) = rows
     require(n is not None and n >= 1, "nobody is in the evidence")
     return int(n)
@@ -100,7 +103,7 @@ def _check_table(table: Json, n: int) -> tuple[int, Fraction]:
 def _check_claim(claim: Json, context: Context, partitions: list[Partition]) -> None:
     terms = Terms.from_json(claim)
     _check_terms(terms, partitions)
-    _check_size(terms, claim["witness"])
+    _check_size(terms, claim)
     try:
         derived = rederive(claim, context)
     except InconsistentError as error:
@@ -113,7 +116,7 @@ def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
     """Groups, conditions and comparator are those that the metric and the features imply."""
     where = f"claim {terms.id!r}"
     require(terms.threshold >= 0 and terms.tau >= 0, f"{where}: a negative threshold")
-    if terms.kind == "replay":
+    if not terms.metric_name:
         return  # no groups; the rest is its check's to say
     metric = terms.metric
     known = {partition.features: partition for partition in partitions}
@@ -151,11 +154,9 @@ def _check_system(claim: Json, system: Json) -> None:
     if claim["form"] == "projection":
         layer, box = system["layer"], system["box"]
         require(layer is not None and box is not None, f"{where}: the system has no layer")
+        require(system["online"] is None, f"{where}: the system serves by an online algorithm")
         require(claim["witness"]["layer"] == {"epsilon": layer["epsilon"], **box}, f"{where}: another layer's epsilon")
-        own = {name: claim[name] for name in ("metric", "sensitiveFeatures", "intersectional")}
-        same = {name: layer[name] for name in own} == own
-        condition = metrics.get(claim["metric"]).condition_on(layer["condition"])
-        require(same and claim["conditionOn"] == condition, f"{where}: another constraint than the layer's")
+        check_constraint(claim, layer)
     elif claim["kind"] == "feasibility":
         bounds = claim["witness"]["bounds"]
         shown = None if bounds is None else {"lower": bounds["lower"], "upper": bounds["upper"]}
@@ -163,13 +164,30 @@ def _check_system(claim: Json, system: Json) -> None:
         require(shown == expected, f"{where}: another box than the system's")
 
 
-def _check_people(claim: Json, predicate: Json) -> None:
+def _listed(claim: Json) -> list[list[Json]]:
+    """The lists of cells in a claim's witness: of the population, or of each batch or collection that is listed."""
+    witness = claim["witness"]
+    if claim["kind"] == "population":
+        return [witness["cells"]]
+    batches = witness.get("batches")
+    return [entry["cells"] for entry in batches["listed"]] if isinstance(batches, dict) else []
+
+
+def _check_people(claim: Json, predicate: Json, n: int) -> None:
     """The groups of a claim have no more people than `groups` says; the same figures where both count everybody."""
+    listed = _listed(claim)
+    if claim["form"] in ("moment", "window"):  # collections overlap: each by itself
+        for cells in listed:
+            _check_listed_people(claim, [cells], predicate, n)
+    elif listed:
+        _check_listed_people(claim, listed, predicate, n)
+
+
+def _check_listed_people(claim: Json, listed: list[list[Json]], predicate: Json, n: int) -> None:
     witness, where = claim["witness"], f"claim {claim['id']!r}"
-    if claim["form"] == "projection":
-        return
-    listed = [witness["cells"]] if claim["kind"] == "population" else [b["cells"] for b in witness["batches"]["listed"]]
     single = claim["kind"] == "population" or witness["batches"]["total"] == 1
+    if claim["form"] == "window" and claim["span"] <= n:
+        single = False  # the only window may be a part of everybody
     whole = single and metrics.get(claim["metric"]).covers_everybody
     served = whole and claim["map"] == "served"
     decided = served and claim["decisionThreshold"] == predicate["system"]["threshold"]
@@ -196,12 +214,13 @@ def _check_agreement(claims: list[Json]) -> None:
     seen: dict[tuple[object, ...], tuple[int, str]] = {}
     for claim in claims:
         witness = claim["witness"]
-        if claim["form"] in ("projection", "network"):
-            continue
-        if claim["kind"] == "feasibility" and witness["batches"]["total"] > 1:
-            continue
         population = claim["kind"] == "population"
-        cells = witness["cells"] if population else witness["batches"]["listed"][0]["cells"]
+        listed = _listed(claim)
+        if claim["form"] in ("moment", "window") or not listed:
+            continue
+        if not population and witness["batches"]["total"] > 1:
+            continue
+        (cells,) = listed
         threshold = claim["decisionThreshold"] if claim["map"] == "decisions" else None
         # the sums of a population claim about residuals are of residuals
         kind = (claim["map"], threshold, population and claim["metric"] == "equalized_residuals", claim["conditionOn"])
@@ -212,17 +231,17 @@ def _check_agreement(claims: list[Json]) -> None:
             require(figures == (cell["n"], cell["sum"]), f"claim {claim['id']!r}: contradicts another claim's cells")
 
 
-def _check_size(terms: Terms, witness: Json) -> None:
+def _check_size(terms: Terms, claim: Json) -> None:
     """As many cells and rows as the witness lists, counted before any is built: the work is bounded by the file."""
-    if terms.form in ("projection", "network"):
+    witness = claim["witness"]
+    if "rows" not in witness:
         return
     conditions = max(1, len(terms.conditions))
     sizes = [len(partition.groups) for partition in terms.partitions]
     rows = conditions * sum(n * (n - 1) // 2 if terms.metric.has_ratio else n for n in sizes)
-    listed = [witness["cells"]] if terms.kind == "population" else [b["cells"] for b in witness["batches"]["listed"]]
     require(rows == len(witness["rows"]), f"claim {terms.id!r}: rows are not the metric's")
     cells = conditions * sum(sizes)
-    require(all(len(found) == cells for found in listed), f"claim {terms.id!r}: cells are missing or too many")
+    require(all(len(found) == cells for found in _listed(claim)), f"claim {terms.id!r}: cells are missing or too many")
 
 
 def _check_population_terms(terms: Terms, where: str) -> None:

@@ -20,7 +20,7 @@ from certifair.evidence.bundle import Evidence
 from certifair.evidence.canonical import canonical
 from certifair.evidence.groups import group_table
 from certifair.spec import Json
-from certifair.spec.policy import projection_property, replay_property
+from certifair.spec.policy import log_property, projection_property, replay_property
 from certifair.spec.terms import Terms, terms_of
 from certifair.spec.verdict import Verdict
 
@@ -106,8 +106,8 @@ def _non_claims(evidence: Evidence, terms: list[Terms]) -> list[str]:
 
 
 def all_terms(evidence: Evidence) -> list[Terms]:
-    """The policy's properties; with a layer's multipliers present also that the layer's projection was served, and
-    with a model present also that it gave the scores.
+    """The policy's properties, and what comes by itself: with a layer's multipliers, that its projection was served;
+    with a model, that it gave the scores; with a log, that it is whole, and its dual steps right where it has any.
     """
     policy = evidence.policy
     properties = list(policy.properties)
@@ -118,6 +118,10 @@ def all_terms(evidence: Evidence) -> list[Terms]:
         properties.append(projection_property(layer, "projection" if "projection" not in taken else "layer-projection"))
     if evidence.model is not None and not any(item.kind == "replay" for item in properties):
         properties.append(replay_property(name="replay" if "replay" not in taken else "network-replay"))
+    forms = [] if evidence.stream is None else ["chain", *(["steps"] if evidence.stream.duals is not None else [])]
+    for form in forms:
+        if not any(item.form == form for item in properties):
+            properties.append(log_property(form, form if form not in taken else f"log-{form}"))
     return [terms_of(item, evidence.values) for item in properties]
 
 

@@ -6,11 +6,11 @@ claim was computed again from the files and came out the same (step 11).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from certifair.certificate.consistency import check_consistency
 from certifair.certificate.envelope import Statement, open_statement
@@ -24,9 +24,6 @@ from certifair.evidence.canonical import canonical, sha256
 from certifair.spec import Json
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
-
-if TYPE_CHECKING:
-    from certifair.evidence.bundle import Contents
 
 CLOCK_SKEW = timedelta(seconds=60)
 
@@ -145,12 +142,13 @@ def check_evidence(predicate: Json, root: Path) -> Verdict:
     Raises UntrustedError: another file, or an unsupported claim.
     """
     from certifair.certificate.derive import derive
-    from certifair.evidence.bundle import load, read_contents
+    from certifair.evidence.bundle import load, read_bundle_log, read_contents
 
     try:
-        contents = read_contents(root)
-        _check_digests(predicate["materials"], contents, root)
-        derived = derive(load(contents, str(root)), published=False)
+        contents, log = read_contents(root), read_bundle_log(root)
+        found = {role: sha256(content) for role, content in contents.items()}
+        _check_digests(predicate["materials"], found | ({} if log is None else {"log": log.stream.head}), root)
+        derived = derive(load(contents, str(root), log), published=False)
     except InputError as error:
         raise UntrustedError("evidence", error.what, where=error.where) from None
     for member, value in derived.items():
@@ -166,12 +164,12 @@ def check_evidence(predicate: Json, root: Path) -> Verdict:
     return Verdict.all([Verdict(predicate["verdict"]), Verdict(derived["verdict"])])
 
 
-def _check_digests(materials: list[Json], contents: Contents, root: Path) -> None:
+def _check_digests(materials: list[Json], found: Mapping[str, str], root: Path) -> None:
     stated = {item["role"]: item for item in materials}
-    for role, content in contents.items():
-        if role not in stated or stated[role]["sha256"] != sha256(content):
+    for role, digest in found.items():
+        if role not in stated or stated[role]["sha256"] != digest:
             raise UntrustedError("evidence", f"the certificate is about another file ({role})", where=str(root))
-    if set(stated) != set(contents):
+    if set(stated) != set(found):
         raise UntrustedError("evidence", "a file that the certificate speaks of is missing", where=str(root))
 
 

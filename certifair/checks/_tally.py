@@ -1,7 +1,8 @@
-"""Counts and exact sums of every cell in every batch, and from them the witness of a feasibility claim.
+"""Counts and exact sums of every cell in every collection of people, and from them the witness of a feasibility claim.
 
-A batch's row value is first bounded in float64 with a proven error; only batches that could be the worst, or that lie
-so near the threshold that rounding could matter, are decided in rationals.
+A collection is a batch or, for a claim about a stream, a run of batches that end with one. Its row value is first
+bounded in float64 with a proven error; only those that could be the worst, or that lie so near the threshold that
+rounding could matter, are decided in rationals.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.checks.base import Measured, cell_json
-from certifair.checks.feasibility import has_decision_gap
+from certifair.checks.feasibility import COLLECTED, has_decision_gap
 from certifair.errors import InputError
 from certifair.evidence.bundle import Evidence
 from certifair.evidence.cube import Coded, Codes
 from certifair.evidence.groups import group_codes
 from certifair.exact.decimals import PLACES, format_decimal, format_rational, largest_float_at_most, round_up
-from certifair.exact.sums import ExactSums, exact_counts
+from certifair.exact.sums import ExactSums, exact_counts, line_runs
 from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import CellSum, Row
@@ -43,6 +44,13 @@ class _Block:
     sums: ExactSums
     labels: ExactSums | None
 
+    def over(self, starts: Codes, stops: Codes) -> _Block:
+        """The same of runs of batches."""
+        assert self.labels is None
+        width = self.counts.shape[1]
+        counts, positives = (line_runs(part, starts, stops) for part in (self.counts, self.positives))
+        return _Block(counts, positives, self.sums.runs(width, starts, stops), None)
+
     @functools.cached_property
     def approximations(self) -> tuple[tuple[float, Array, Array], ...]:
         """(sign, float64 sums, error bounds) of the values, and of the labels that are taken from them."""
@@ -52,11 +60,15 @@ class _Block:
 
 @final
 class Tally:
-    """All cells of a claim, in all batches."""
+    """All cells of a claim, in all collections: `batches` is their number, `names` those of their last batches."""
 
     def __init__(self, terms: Terms, evidence: Evidence) -> None:
         self.terms = terms
-        self.batches = len(evidence.batch_names)
+        self._runs = runs_of(terms, evidence)
+        self._all = len(evidence.batch_names)
+        self.batches = self._all if self._runs is None else len(self._runs[1])
+        last = range(self._all) if self._runs is None else (self._runs[1] - 1).tolist()
+        self.names = [evidence.batch_names[k] for k in last]
         self._cube, self._source = evidence.cube, source_of(terms, evidence)
         self._blocks = [self._block(p) for p in range(len(terms.partitions))]
         first: dict[int, int] = {}
@@ -68,15 +80,16 @@ class Tally:
         cube = self._cube
         local, width = cell_codes(self.terms, partition, cube)
         codes = np.where(local >= 0, cube.batch * width + local, -1)
-        size = self.batches * width
+        size = self._all * width
         positives = cube.positives(self._source, self.terms.decision_threshold)
         sums = counts_as_sums(positives) if self.terms.map == "decisions" else cube.sums(self._source)
-        return _Block(
-            counts=exact_counts(cube.counts, codes, size).reshape(self.batches, width),
-            positives=exact_counts(positives, codes, size).reshape(self.batches, width),
+        block = _Block(
+            counts=exact_counts(cube.counts, codes, size).reshape(self._all, width),
+            positives=exact_counts(positives, codes, size).reshape(self._all, width),
             sums=sums.regroup(codes, size),
             labels=None if self.terms.metric.has_ratio else cube.sums("labels").regroup(codes, size),
         )
+        return block if self._runs is None else block.over(*self._runs)
 
     def counts(self, cell: Cell) -> NDArray[np.int64]:
         """People of the cell in each batch, shape (batches,)."""
@@ -110,6 +123,29 @@ class Tally:
     def exact_value(self, row: Row, batch: int) -> Fraction | None:
         sums = {cell: self.cell_sum(batch, cell) for cell in row.cells}
         return row.ratio(sums) if self.terms.form == "ratio" else row.difference(sums)
+
+
+def runs_of(terms: Terms, evidence: Evidence) -> tuple[Codes, Codes] | None:
+    """(first batches, batches after the last) of each collection (certificates/README.md 9.10); None: every batch.
+
+    Raises InputError where a claim about a stream meets batches that are interleaved.
+    """
+    if terms.kind != "aggregate":
+        return None
+    if (np.diff(evidence.batch) < 0).any():
+        row = int(np.argmax(np.diff(evidence.batch) < 0)) + 2
+        what = f"claim {terms.id!r} speaks of a stream, but an earlier batch goes on in row {row}"
+        raise InputError(what, advice="put the rows in the order in which they were served")
+    if terms.form not in COLLECTED:
+        return None
+    people = np.concatenate([[0], np.cumsum(np.bincount(evidence.batch))])
+    everybody = np.array([0]), np.array([len(people) - 1])
+    if terms.span is None or people[-1] < terms.span:
+        return everybody
+    stops = np.flatnonzero(people >= terms.span)
+    if terms.form == "moment":
+        return np.zeros_like(stops), stops
+    return np.searchsorted(people, people[stops] - terms.span, side="right") - 1, stops
 
 
 def counts_as_sums(counts: NDArray[np.int64]) -> ExactSums:
@@ -146,7 +182,7 @@ def measure(terms: Terms, evidence: Evidence) -> Measured:
     tally = Tally(terms, evidence)
     found = [_measure_row(tally, row) for row in terms.rows]
     worst = sorted({batch for _, batch in found if batch is not None} or ({0} if tally.batches == 1 else set()))
-    names = evidence.batch_names
+    names = tally.names
     rows = [{**entry, "worstBatch": None if batch is None else names[batch]} for entry, batch in found]
     witness = {
         "batches": {
@@ -154,7 +190,7 @@ def measure(terms: Terms, evidence: Evidence) -> Measured:
             "listed": [{"batch": names[b], "cells": _cells(tally, b)} for b in worst],
         },
         "rows": rows,
-        "bounds": _bounds(terms, evidence.policy, evidence.predictions),
+        "bounds": _bounds(terms, evidence.policy, evidence.predictions) if terms.kind == "feasibility" else None,
     }
     gap = _decision_gap(tally) if has_decision_gap(terms) else None
     return Measured(witness, {"decisionGap": None if gap is None else round_up(gap, PLACES)})

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
 
 Sums = Mapping[Cell, CellSum]
+COLLECTED = ("pooled", "moment", "window")
+"""Forms of claims about a stream that speak of collections of people as feasibility speaks of batches."""
 
 
 @final
@@ -52,48 +54,10 @@ class Feasibility(Check):
         return _tally.measure(terms, evidence)
 
     def consistent(self, terms: Terms, witness: Json, context: Context) -> None:
-        """Steps of certificates/README.md 9.3."""
-        total, listed = witness["batches"]["total"], witness["batches"]["listed"]
-        require(len({entry["batch"] for entry in listed}) == len(listed) <= total <= context.n, "too many batches")
-        batches = {entry["batch"]: entry["cells"] for entry in listed}
-        for cells in batches.values():
-            _check_batch(terms, cells, context.n)
-        require(
-            [row["row"] for row in witness["rows"]] == [row.name for row in terms.rows], "rows are not the metric's"
-        )
-        sums = {name: cell_sums(terms, cells) for name, cells in batches.items()}
-        for row, entry in zip(terms.rows, witness["rows"], strict=True):
-            _check_row(terms, row, entry, total, sums)
-        used = {entry["worstBatch"] for entry in witness["rows"]}
-        require(total == 1 or set(batches) <= used, "a batch is listed that is the worst of no row")
-        require(total > 1 or len(batches) == 1, "the only batch is not listed")
-        _check_bounds(terms, witness["bounds"], context.n)
-        _check_means(witness)
+        check_witness(terms, witness, context.n)
 
     def judge(self, terms: Terms, witness: Json, context: Context) -> Judgement:
-        batches = {entry["batch"]: cell_sums(terms, entry["cells"]) for entry in witness["batches"]["listed"]}
-        rows = tuple(
-            _judge_row(terms, row, entry, batches) for row, entry in zip(terms.rows, witness["rows"], strict=True)
-        )
-        inside = _box_verdict(terms, witness["bounds"])
-        verdict = Verdict.all([combine(rows), inside])
-        value = worst(terms, (row.figure for row in rows))
-        reason = describe(terms, rows, verdict)
-        if not inside:
-            box = "predictions lie outside the box" if inside is Verdict.FAIL else "no box was certified"
-            reason = box + (f"; {reason}" if reason else "")
-        elif verdict is Verdict.UNDECIDED:
-            reason += f": a group is absent or has fewer than {terms.least} people, or a ratio is undefined"
-        return Judgement(
-            verdict=verdict,
-            reason=reason,
-            rows=rows,
-            estimate=value,
-            lower=value,
-            upper=value,
-            sample_size=context.n,
-            decision_gap=decision_gap(terms, witness),
-        )
+        return judge_witness(terms, witness, context.n)
 
     def needed(self, terms: Terms, witness: Json, context: Context) -> int | None:
         return None
@@ -103,6 +67,49 @@ class Feasibility(Check):
 
     def contains(self, claimed: Json, measured: Json) -> bool:
         return claimed == measured
+
+
+def check_witness(terms: Terms, witness: Json, n: int) -> None:
+    """Steps of certificates/README.md 9.3; collections of people (9.10) are batches here."""
+    total, listed = witness["batches"]["total"], witness["batches"]["listed"]
+    require(len({entry["batch"] for entry in listed}) == len(listed) <= total <= n, "too many batches")
+    batches = {entry["batch"]: entry["cells"] for entry in listed}
+    for cells in batches.values():
+        _check_batch(terms, cells, n)
+    require([row["row"] for row in witness["rows"]] == [row.name for row in terms.rows], "rows are not the metric's")
+    sums = {name: cell_sums(terms, cells) for name, cells in batches.items()}
+    for row, entry in zip(terms.rows, witness["rows"], strict=True):
+        _check_row(terms, row, entry, total, sums)
+    used = {entry["worstBatch"] for entry in witness["rows"]}
+    require(total == 1 or set(batches) <= used, "a batch is listed that is the worst of no row")
+    require(total > 1 or len(batches) == 1, "the only batch is not listed")
+    _check_bounds(terms, witness["bounds"], n)
+    _check_means(witness)
+
+
+def judge_witness(terms: Terms, witness: Json, n: int) -> Judgement:
+    """The judgement of rows and box."""
+    batches = {entry["batch"]: cell_sums(terms, entry["cells"]) for entry in witness["batches"]["listed"]}
+    rows = tuple(_judge_row(terms, row, entry, batches) for row, entry in zip(terms.rows, witness["rows"], strict=True))
+    inside = _box_verdict(terms, witness["bounds"])
+    verdict = Verdict.all([combine(rows), inside])
+    value = worst(terms, (row.figure for row in rows))
+    reason = describe(terms, rows, verdict)
+    if not inside:
+        box = "predictions lie outside the box" if inside is Verdict.FAIL else "no box was certified"
+        reason = box + (f"; {reason}" if reason else "")
+    elif verdict is Verdict.UNDECIDED:
+        reason += f": a group is absent or has fewer than {terms.least} people, or a ratio is undefined"
+    return Judgement(
+        verdict=verdict,
+        reason=reason,
+        rows=rows,
+        estimate=value,
+        lower=value,
+        upper=value,
+        sample_size=n,
+        decision_gap=decision_gap(terms, witness),
+    )
 
 
 def cell_sums(terms: Terms, cells: list[Json]) -> dict[Cell, CellSum]:
@@ -136,7 +143,7 @@ def _decision_gap(terms: Terms, cells: list[Json]) -> Fraction | None:
 
 def has_decision_gap(terms: Terms) -> bool:
     """Whether the same figure for decisions stands beside the claim."""
-    return terms.form == "difference" and terms.map != "decisions" and terms.metric.has_ratio
+    return terms.form in ("difference", *COLLECTED) and terms.map != "decisions" and terms.metric.has_ratio
 
 
 def _judge_row(terms: Terms, row: Row, entry: Json, batches: Mapping[str, Sums]) -> RowVerdict:

@@ -1,4 +1,4 @@
-"""The evidence bundle: a folder `RUN/` of eight fixed file names, whose digests a certificate states.
+"""The evidence bundle: a folder `RUN/` of fixed file names, whose digests a certificate states.
 
     manifest.json        role, path, digest and row count of every other file; what was left out, and why
     system.json          the served system: the certificate's subject
@@ -8,6 +8,7 @@
     multipliers.parquet  batch_id, row, multiplier: a fairness layer's dual solution (optional)
     model.onnx           the network that gave the scores (optional, with the next)
     preprocessing.json   how the columns input.NAME become the network's inputs
+    log/                 the log that the same people were served through (optional); its digest is its head
 
 Names are fixed by role, so no path in a manifest is ever followed.
 """
@@ -44,6 +45,7 @@ from certifair.evidence.columns import (
 )
 from certifair.evidence.cube import Cube
 from certifair.evidence.inputs import Inputs
+from certifair.evidence.stream import LOG, BundledLog, Stream, check_log, read_bundled_log
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import BROKEN, first_line, numbers
 from certifair.spec import Json
@@ -72,7 +74,7 @@ class Evidence:
 
     `codes[column]` are indices into `values[column]`; `batch` indices into `batch_names`, which stand in order of
     appearance. `scores` and `labels` are None where the table had none, `model` and `preprocessing` where the bundle
-    has no network. `people` holds the columns row_id and input.NAME.
+    has no network, `stream` where it has no log. `people` holds the columns row_id and input.NAME.
     """
 
     policy: Policy
@@ -90,6 +92,7 @@ class Evidence:
     people: pa.Table
     model: bytes | None
     preprocessing: Inputs | None
+    stream: Stream | None = None
 
     @property
     def n(self) -> int:
@@ -121,18 +124,23 @@ def read_contents(root: Path) -> Contents:
     return {role: files.read_regular(root / path) for role, path in found.items()}
 
 
+def read_bundle_log(root: Path) -> BundledLog | None:
+    """The bundle's log, None where it has none. Raises InputError."""
+    return read_bundled_log(root / LOG) if _exists(root / LOG) else None
+
+
 def _exists(path: Path) -> bool:
     return path.exists() or path.is_symlink()
 
 
-def load(contents: Contents, where: str) -> Evidence:
+def load(contents: Contents, where: str, log: BundledLog | None = None) -> Evidence:
     """Parse and cross-check a bundle's contents. Raises InputError naming the file and what is wrong in it."""
     manifest = _json(contents["manifest"], f"{where}/manifest.json")
     with ThreadPoolExecutor() as pool:  # digests and decoding release the interpreter
         tables = [
             pool.submit(read_columns, contents[role], f"{where}/{PATHS[role]}") for role in ("data", "predictions")
         ]
-        materials = _materials(contents, manifest, where)
+        materials = _materials(contents, manifest, where, log)
         data, predictions = (table.result() for table in tables)
     policy = Policy.parse(contents["policy"], f"{where}/policy.toml")
     system = _json(contents["system"], f"{where}/system.json")
@@ -144,6 +152,8 @@ def load(contents: Contents, where: str) -> Evidence:
     check_ids(data, predictions, where)
     check_inputs(data, values, f"{where}/data.parquet")
     check_label_and_id(data, policy, f"{where}/data.parquet")
+    if log is not None:
+        check_log(log, policy, values, data, predictions, sha256(contents["system"]), f"{where}/{LOG}")
     names, batch = batches_of(predictions, f"{where}/predictions.parquet")
     with ThreadPoolExecutor() as pool:
         codes = pool.map(lambda name: codes_of(data, predictions, name, values[name], where), values)
@@ -167,6 +177,7 @@ def load(contents: Contents, where: str) -> Evidence:
         preprocessing=Inputs.parse(contents["preprocessing"], f"{where}/{PATHS['preprocessing']}")
         if "preprocessing" in contents
         else None,
+        stream=None if log is None else log.stream,
     )
 
 
@@ -198,9 +209,15 @@ def material(role: str, content: bytes) -> Json:
     return {"role": role, "path": PATHS[role], "sha256": sha256(content), "rowCount": rows}
 
 
-def manifest_of(contents: Contents, exclusions: list[Json]) -> bytes:
+def log_material(log: BundledLog) -> Json:
+    """The entry of a log: its head commits to every record."""
+    return {"role": LOG, "path": LOG, "sha256": log.stream.head, "rowCount": log.stream.records}
+
+
+def manifest_of(contents: Contents, exclusions: list[Json], log: BundledLog | None = None) -> bytes:
     """The manifest over all other files."""
     entries = [material(role, contents[role]) for role in PATHS if role in contents and role != "manifest"]
+    entries += [] if log is None else [log_material(log)]
     return canonical({"format": FORMAT, "files": entries, "exclusions": exclusions})
 
 
@@ -214,10 +231,11 @@ def _json(content: bytes, where: str) -> Json:
     return value
 
 
-def _materials(contents: Contents, manifest: Json, where: str) -> list[Json]:
+def _materials(contents: Contents, manifest: Json, where: str, log: BundledLog | None) -> list[Json]:
     """The manifest must list exactly the files that are there, with their digests and row counts."""
     try:
         found = [material(role, contents[role]) for role in PATHS if role in contents]
+        found += [] if log is None else [log_material(log)]
     except BROKEN as error:
         raise InputError(f"holds a table that is not Parquet ({first_line(error)})", where=where) from None
     exclusions = manifest.get("exclusions")

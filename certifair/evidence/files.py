@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from certifair.errors import InputError
@@ -64,7 +64,10 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
 
 
 def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
-    """A new directory with these files, or nothing. Raises InputError if something is there already."""
+    """A new directory with these files, or nothing. Raises InputError if something is there already.
+
+    A name may have one folder in front (`log/head.json`).
+    """
     if not path.name:
         raise InputError("names no folder to write", where=str(path))
     try:
@@ -77,6 +80,7 @@ def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
         raise InputError(f"cannot be written ({reason(error)})", where=str(path)) from None
     try:
         for name, content in contents.items():
+            (temporary / name).parent.mkdir(exist_ok=True)
             write_atomic(temporary / name, content)
         os.replace(temporary, path)
         _sync_directory(path.parent)
@@ -92,9 +96,12 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(6).hex()}")
 
 
-def _remove(directory: Path, names: Iterable[str]) -> None:
+def _remove(directory: Path, names: Collection[str]) -> None:
     for name in names:
         (directory / name).unlink(missing_ok=True)
+    for folder in {(directory / name).parent for name in names} - {directory}:
+        if folder.exists():
+            folder.rmdir()
     directory.rmdir()
 
 

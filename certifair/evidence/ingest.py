@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -18,11 +18,12 @@ from certifair.evidence.bundle import PATHS, Contents, load, manifest_of
 from certifair.evidence.canonical import canonical, sha256
 from certifair.evidence.columns import FEATURE, GROUP, first_duplicate, table_bytes
 from certifair.evidence.inputs import Inputs
+from certifair.evidence.stream import LOG, log_files, read_bundled_log
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers, read_table, texts
 from certifair.spec import Json
 from certifair.spec.groups import MISSING
-from certifair.spec.policy import Policy, Values
+from certifair.spec.policy import Policy, PredictionsSpec, Values
 from certifair.spec.toml_reader import nearest
 
 
@@ -49,13 +50,43 @@ def ingest(source: Any, policy: str | Path, out: str | Path, multipliers: Any = 
     return _write(contents, exclusions, out)
 
 
+def ingest_log(folder: str | Path, policy: str | Path, out: str | Path) -> int:
+    """Write the bundle `out` from a log's folder (certificates/README.md 12) and a policy file; as `ingest`.
+
+    The log's columns are what they are, whatever `[data]` and `[predictions]` call those of other tables; everybody in
+    the log is kept, and the log itself becomes part of the bundle.
+    """
+    path, out, folder = Path(policy), Path(out), Path(folder)
+    content = files.read_input(path)
+    parsed = Policy.parse(content, str(path))
+    log = read_bundled_log(folder)
+    values = parsed.declared(str(path))
+    if missing := [name for name in values if FEATURE + name not in log.table.column_names]:
+        raise InputError(f"has no column {FEATURE + missing[0]!r}", where=str(folder), advice="serve with that feature")
+    columns = {"row_id": "row_id", "batch": "batch", "score": "score", "prediction": "prediction"}
+    columns |= {FEATURE + name: name for name in values}
+    table = log.table.select(list(columns)).rename_columns(list(columns.values()))
+    known = replace(parsed.data, id="row_id", label=None, split=None, fractions=())
+    mapped = replace(parsed, data=known, predictions=PredictionsSpec("score", "prediction", "batch"))
+    _check_maps(mapped, str(path))
+    data, predictions, exclusions = _tables(mapped, values, table, str(folder))
+    contents: Contents = {
+        "data": table_bytes(data),
+        "predictions": table_bytes(predictions),
+        "policy": content,
+        "system": canonical(_system(parsed, path.parent)),
+    }
+    return _write(contents, exclusions, out, folder)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Served:
     """What a network gave the people of a part of a table, (n,) each, and how: for `bundle_served`.
 
     `kept` (rows of the table,) says which rows these are, `exclusions` what became of the others. `multipliers` has the
-    columns batch_id, row, multiplier, or is None where no layer served.
+    columns batch_id, row, multiplier, or is None where no layer served. `log` is the folder of the log that the people
+    were served through, sealed, if they were.
     """
 
     kept: NDArray[np.bool_]
@@ -66,6 +97,7 @@ class Served:
     multipliers: pa.Table | None
     model: bytes
     inputs: Inputs
+    log: Path | None = None
 
 
 def bundle_served(source: Any, policy: str | Path, out: str | Path, served: Served) -> int:
@@ -84,26 +116,34 @@ def bundle_served(source: Any, policy: str | Path, out: str | Path, served: Serv
     chosen = pa.array(served.kept)
     rows = pa.table(predictions).filter(chosen).set_column(1, "batch_id", [pa.array(served.batches)])
     rows = rows.append_column("score", [served.scores]).append_column("prediction", [served.predictions])
-    preprocessing = served.inputs.to_bytes()
-    model = {"name": PATHS["model"], "sha256": sha256(served.model)}
     contents: Contents = {
         "data": table_bytes(pa.table(data).filter(chosen)),
         "predictions": table_bytes(rows),
         "policy": content,
         "model": served.model,
-        "preprocessing": preprocessing,
-        "system": canonical(system_of(parsed, model, sha256(preprocessing))),
+        "preprocessing": served.inputs.to_bytes(),
+        "system": system_bytes(parsed, served.model, served.inputs),
     }
     if served.multipliers is not None:
         contents["multipliers"] = table_bytes(served.multipliers)
-    return _write(contents, served.exclusions, out)
+    return _write(contents, served.exclusions, out, served.log)
 
 
-def _write(contents: Contents, exclusions: list[Json], out: Path) -> int:
+def system_bytes(policy: Policy, model: bytes, inputs: Inputs) -> bytes:
+    """system.json of a system whose network stands in the bundle."""
+    described = {"name": PATHS["model"], "sha256": sha256(model)}
+    return canonical(system_of(policy, described, sha256(inputs.to_bytes())))
+
+
+def _write(contents: Contents, exclusions: list[Json], out: Path, log: Path | None = None) -> int:
     """The folder, whole or not at all."""
-    contents["manifest"] = manifest_of(contents, exclusions)
-    evidence = load(contents, str(out))  # what certify would refuse is refused now
-    files.write_directory(out, {PATHS[role]: item for role, item in contents.items()})
+    bundled = None if log is None else read_bundled_log(log)
+    contents["manifest"] = manifest_of(contents, exclusions, bundled)
+    evidence = load(contents, str(out), bundled)  # what certify would refuse is refused now
+    written = {PATHS[role]: item for role, item in contents.items()}
+    if log is not None:
+        written |= {f"{LOG}/{path.name}": files.read_regular(path) for path in log_files(log)}
+    files.write_directory(out, written)
     return evidence.n
 
 
@@ -163,7 +203,7 @@ def _tables(policy: Policy, values: Values, table: pa.Table, where: str) -> tupl
 
 def _people(policy: Policy, values: Values, table: pa.Table, where: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The columns of data and predictions that do not depend on what was served; batches are to be filled in."""
-    ids = _ids(policy, table, where)
+    ids = row_ids(policy, table, where)
     data: dict[str, Any] = {"row_id": ids}
     served: dict[str, Any] = {"row_id": ids, "batch_id": pa.nulls(table.num_rows)}
     for name, declared in values.items():
@@ -197,7 +237,7 @@ def _kept(policy: Policy, table: pa.Table, where: str) -> tuple[pa.Array, list[J
     return kept, exclusions
 
 
-def _ids(policy: Policy, table: pa.Table, where: str) -> pa.Array:
+def row_ids(policy: Policy, table: pa.Table, where: str) -> pa.Array:
     """The row ids as they are (whole numbers or texts), or the row numbers from 1."""
     if policy.data.id is None:
         return pa.array(np.arange(1, table.num_rows + 1))

@@ -20,6 +20,7 @@ def system_of(policy: Policy, model: Json | None, preprocessing: str | None) -> 
         if policy.layer is None
         else {"lower": format_decimal(policy.layer.lower), "upper": format_decimal(policy.layer.upper)},
         "batch": policy.serve.batch,
+        "online": _online(policy),
         "threshold": format_decimal(policy.serve.threshold),
         "frozen": system.frozen,
         "heldOut": system.held_out,
@@ -37,3 +38,10 @@ def _layer(policy: Policy) -> Json | None:
         "condition": layer.condition,
         "epsilon": format_decimal(layer.epsilon),
     }
+
+
+def _online(policy: Policy) -> Json | None:
+    serve = policy.serve
+    if serve.online is None:
+        return None
+    return {"algorithm": serve.online, "eta0": None if serve.eta0 is None else format_decimal(serve.eta0)}

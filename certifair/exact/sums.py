@@ -62,6 +62,17 @@ class ExactSums:
             levels.append((exponent, merged))
         return ExactSums(size, tuple(levels))
 
+    def runs(self, width: int, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> ExactSums:
+        """The sums over runs of lines, where the cells are lines of `width`: cell (k, c) adds up lines starts[k] to
+        stops[k] (excluded) of column c.
+
+        Differences of running totals, in int64, which holds all cells of a level together (see `total`).
+        """
+        levels = tuple(
+            (e, line_runs(integers.reshape(-1, width), starts, stops).ravel()) for e, integers in self.levels
+        )
+        return ExactSums(len(starts) * width, levels)
+
     def approximate(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Float64 sums and error bounds, both of shape (size,), with |values - exact| <= error for every cell.
 
@@ -147,6 +158,14 @@ def exact_counts(amounts: NDArray[Any], codes: NDArray[np.integer[Any]], size: i
         cells = codes[rows][counted[rows]].astype(np.intp)
         sums += _bincount(cells, amounts[rows][counted[rows]].astype(np.float64), size)
     return sums
+
+
+def line_runs(lines: NDArray[np.int64], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The sums of lines starts[k] to stops[k] (excluded) of (lines, width): (runs, width)."""
+    totals = np.zeros((len(lines) + 1, lines.shape[1]), dtype=np.int64)
+    np.cumsum(lines, axis=0, out=totals[1:])
+    found: NDArray[np.int64] = totals[stops] - totals[starts]
+    return found
 
 
 def require_subnormals() -> None:

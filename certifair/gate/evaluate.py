@@ -166,6 +166,7 @@ def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
     own = Terms.from_json(claim)
     same = (
         (own.kind, own.form, own.map, own.metric_name) == (item.kind, item.form, item.map, item.metric)
+        and own.span == item.span
         and set(own.sensitive_features) == set(item.sensitive_features)
         and own.intersectional == item.intersectional
         and own.condition_on == item.condition_on
@@ -177,7 +178,8 @@ def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
     if not same:
         return None
     least = item.min_group_size if item.form != "projection" else own.min_group_size
-    box = (policy.layer.lower, policy.layer.upper) if policy.layer is not None and own.map == "served" else None
+    boxed = policy.layer is not None and own.kind == "feasibility" and own.map == "served"
+    box = (policy.layer.lower, policy.layer.upper) if policy.layer is not None and boxed else None
     return dataclasses.replace(own, id=item.id, threshold=item.threshold, tau=item.tau, min_group_size=least, box=box)
 
 
@@ -216,7 +218,7 @@ def _why_none(item: Property, claims: Sequence[Json]) -> str:
     near = [claim["id"] for claim in claims if claim["kind"] == item.kind and claim["metric"] == item.metric]
     about = f" about {item.metric} of {', '.join(item.sensitive_features)}" if item.metric else ""
     what = f"no claim of kind {item.kind}{about} answers this"
-    return what + (f"; {', '.join(near)} differs in groups, map, form, condition or confidence" if near else "")
+    return what + (f"; {', '.join(near)} differs in groups, map, form, span, condition or confidence" if near else "")
 
 
 def _groups(terms: Terms, judgement: Judgement) -> tuple[GroupVerdict, ...]:

@@ -16,6 +16,10 @@ from certifair.spec.metrics.base import Metric
 from certifair.spec.training import SERVED_WITH_LAYER, ModelSpec, TrainingSpec
 
 Values = dict[str, tuple[str, ...]]
+LOG_FORMS = ("steps", "chain")
+"""Forms of kind `aggregate` that speak of the log as such, not of groups."""
+SPANS = {"moment": "after", "window": "window"}
+"""Forms with a number of people, and the policy's key for it."""
 
 
 @final
@@ -80,11 +84,15 @@ class LayerSpec:
 @final
 @dataclass(frozen=True)
 class ServeSpec:
-    """`[serve]`: people a batch (0: all at once), the threshold of a decision, and whether labels are known then."""
+    """`[serve]`: people a batch (0: all at once), the threshold of a decision, whether labels are known then, and the
+    algorithm that serves a stream of batches (`paper` with step size `eta0`, or `pooled`), if any.
+    """
 
     batch: int
     threshold: Fraction
     labels_known: bool
+    online: str | None = None
+    eta0: Fraction | None = None
 
 
 @final
@@ -100,9 +108,10 @@ class GateSpec:
 @final
 @dataclass(frozen=True)
 class Property:
-    """`[[property]]`: one demand. `threshold` is epsilon (a difference, a distance) or the least ratio.
+    """`[[property]]`: one demand. `threshold` is epsilon (a difference, a distance, a share) or the least ratio.
 
-    A replay compares no groups: its `metric` is empty, and so are its features.
+    A replay, and a log as such, compare no groups: their `metric` is empty, and so are their features. `span` is a
+    number of people, for the forms in SPANS.
     """
 
     id: str
@@ -119,10 +128,11 @@ class Property:
     method: str
     min_group_size: int
     map: str
+    span: int | None = None
 
     @property
     def about(self) -> Metric | None:
-        """The metric; None for a replay."""
+        """The metric; None where no groups are compared."""
         return metrics.get(self.metric) if self.metric else None
 
     @property
@@ -154,7 +164,7 @@ class Policy:
         outcome nobody knows yet: then the layer of `[layer]` is no part of the served system.
         """
         metric = None if self.layer is None else self.layer.metric
-        if metric is None or self.training is None:
+        if metric is None or self.training is None or self.serve.online is not None:
             return metric
         known = self.serve.labels_known or not metrics.get(metric).needs_label
         return metric if known and self.training.method in SERVED_WITH_LAYER else None
@@ -234,4 +244,46 @@ def replay_property(epsilon: Fraction = Fraction(1, 10**6), name: str = "replay"
         method="ball",
         min_group_size=1,
         map="scores",
+    )
+
+
+def log_property(form: str, name: str) -> Property:
+    """The demands that come with a log: that it is whole (`chain`), and that its dual steps are right (`steps`)."""
+    return Property(
+        id=name,
+        kind="aggregate",
+        form=form,
+        metric="",
+        sensitive_features=(),
+        intersectional=False,
+        condition=None,
+        threshold=Fraction(0),
+        tau=Fraction(0),
+        decision_threshold=Fraction(0),
+        confidence=None,
+        method="",
+        min_group_size=1,
+        map="served",
+    )
+
+
+def stream_property(layer: LayerSpec, name: str = "stream") -> Property:
+    """What the paper's algorithm keeps: the layer's rows, averaged over the batches of a stream."""
+    assert layer.metric is not None
+    assert layer.epsilon is not None
+    return Property(
+        id=name,
+        kind="aggregate",
+        form="weighted",
+        metric=layer.metric,
+        sensitive_features=layer.sensitive_features,
+        intersectional=layer.intersectional,
+        condition=layer.condition,
+        threshold=layer.epsilon,
+        tau=Fraction(0),
+        decision_threshold=Fraction(0),
+        confidence=None,
+        method="",
+        min_group_size=1,
+        map="served",
     )

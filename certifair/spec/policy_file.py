@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
@@ -20,16 +21,15 @@ from certifair.spec.policy import (
     Property,
     ServeSpec,
     SystemSpec,
-    replay_property,
 )
-from certifair.spec.toml_reader import Table, nearest
+from certifair.spec.property_file import check_condition, metric_name, parse_property
+from certifair.spec.toml_reader import Table
 from certifair.spec.training import fractions, model_spec, training_spec
 
-KINDS = ("replay", "feasibility", "stability", "aggregate", "individual", "population")
-METHODS = ("clopper_pearson", "beta_mixture", "empirical_bernstein")
 TABLES = {"data", "predictions", "system", "model", "training", "layer", "serve", "gate", "property"}
 MOST_ROWS = 50_000
 """Pairs of groups that one property may compare: about 300 groups."""
+ONLINE = ("paper", "pooled")
 _NONE: tuple[str, ...] = ()
 
 
@@ -46,12 +46,13 @@ def parse_policy(content: bytes, where: str) -> Policy:
         layer=_layer(layer),
         serve=serve,
         gate=_gate(table.table("gate")),
-        properties=tuple(_property(item, serve.threshold) for item in table.tables("property")),
+        properties=tuple(parse_property(item, serve.threshold) for item in table.tables("property")),
         model=model_spec(table.table("model")) if trains else None,
         training=training_spec(table.table("training")) if trains else None,
     )
     table.finish()
     _check_ids(policy, where)
+    _check_online(policy, where)
     for item in policy.properties:
         _check_size(policy, item, where)
     return policy
@@ -132,7 +133,7 @@ def _system(table: Table) -> SystemSpec:
 
 
 def _layer(table: Table) -> LayerSpec | None:
-    metric = table.take("metric", _metric_name, None)
+    metric = table.take("metric", metric_name, None)
     features: tuple[str, ...] = table.take("sensitive_features", read.texts, _NONE)
     intersectional = table.take("intersectional", read.flag, default=False)
     condition = table.take("condition", read.optional_text, None)
@@ -148,7 +149,7 @@ def _layer(table: Table) -> LayerSpec | None:
     elif metric is None or epsilon is None or not features:
         raise table.error("metric, sensitive_features and epsilon", "belong together")
     if metric is not None:
-        _check_condition(table, metric, condition)
+        check_condition(table, metric, condition)
     lower, upper = Fraction(0) if lower is None else lower, Fraction(1) if upper is None else upper
     if lower >= upper:
         raise table.error("lower", "must be below upper")
@@ -160,9 +161,17 @@ def _serve(table: Table) -> ServeSpec:
         batch=table.take("batch", read.count, 0),
         threshold=table.take("threshold", read.decimal, Fraction(1, 2)),
         labels_known=table.take("labels_known", read.flag, default=False),
+        online=table.take("online", _online, None),
+        eta0=table.take("eta0", read.positive, None),
     )
     table.finish()
-    return spec
+    if spec.eta0 is not None and spec.online != "paper":
+        raise table.error("eta0", "is the step size of online = 'paper'")
+    return replace(spec, eta0=spec.eta0 or Fraction(1, 2)) if spec.online == "paper" else spec
+
+
+def _online(value: object) -> str | None:
+    return read.one_of(*ONLINE)(value)
 
 
 def _gate(table: Table) -> GateSpec:
@@ -175,100 +184,17 @@ def _gate(table: Table) -> GateSpec:
     return spec
 
 
-def _metric_name(value: object) -> str | None:
-    if value not in metrics.names():
-        raise ValueError(f"a known metric ({nearest(str(value), metrics.names())})")
-    return str(value)
-
-
-def _check_condition(table: Table, metric: str, condition: str | None) -> None:
-    if metrics.get(metric).needs_condition != (condition is not None):
-        if condition is None:
-            raise table.error("condition", "is missing", f"{metric} needs the column to condition on")
-        raise table.error("condition", f"does not belong to {metric}")
-
-
-def _threshold(table: Table, *, has_ratio: bool) -> tuple[str, Fraction]:
-    """(form, threshold): exactly one of epsilon and ratio."""
-    form = table.take("form", read.one_of("difference", "ratio", "projection"), "")
-    epsilon = table.take("epsilon", read.non_negative, None)
-    ratio = table.take("ratio", read.non_negative, None)
-    if epsilon is None and ratio is None:
-        raise table.missing("epsilon", "or ratio must be given, one of them")
-    if epsilon is not None and ratio is not None:
-        raise table.error("epsilon or ratio", "must be given, one of them")
-    if ratio is None:
-        assert epsilon is not None
-        if form == "ratio":
-            raise table.error("form", "= 'ratio' needs ratio, not epsilon")
-        return form or "difference", epsilon
-    if form not in ("", "ratio"):
-        raise table.error("form", f"= {form!r} needs epsilon, not ratio")
-    if not has_ratio:
-        raise table.error("ratio", "is not defined for this metric", "use epsilon")
-    return "ratio", ratio
-
-
-def _property(table: Table, threshold: Fraction) -> Property:
-    kind = table.take("kind", read.one_of(*KINDS))
-    if kind == "replay":
-        return _replay(table)
-    metric = table.take("metric", _metric_name)
-    assert metric is not None
-    form, limit = _threshold(table, has_ratio=metrics.get(metric).has_ratio)
-    population = kind == "population"
-    default_map = "decisions" if population else "served"
-    found = Property(
-        id=table.take("id", read.text),
-        kind=kind,
-        form=form,
-        metric=metric,
-        sensitive_features=table.take("sensitive_features", read.texts),
-        intersectional=table.take("intersectional", read.flag, default=False),
-        condition=table.take("condition", read.optional_text, None),
-        threshold=limit,
-        tau=table.take("tau", read.non_negative, Fraction(0)),
-        decision_threshold=table.take("threshold", read.decimal, threshold),
-        confidence=table.take("confidence", read.open_unit, Fraction(19, 20) if population else None),
-        map=table.take("map", read.one_of("scores", "decisions", "served"), default_map),
-        method=table.take("method", read.one_of(*METHODS), "") if population else "",
-        min_group_size=table.take("min_group_size", read.count, 10),
-    )
-    table.finish()
-    _check_condition(table, metric, found.condition)
-    return _with_method(table, found) if population else _checked_feasibility(table, found)
-
-
-def _replay(table: Table) -> Property:
-    """Everybody's score against the network's value: there is nothing to choose but how near."""
-    found = replay_property(table.take("epsilon", read.non_negative), table.take("id", read.text))
-    for key, _ in table.items():
-        raise table.error(key, "does not belong to kind = 'replay'", "it has id, kind and epsilon, and nothing else")
-    return found
-
-
-def _checked_feasibility(table: Table, found: Property) -> Property:
-    if found.confidence is not None:
-        raise table.error("confidence", f"belongs to kind = 'population', not to {found.kind!r}")
-    if found.form == "projection" and (found.map != "served" or found.tau):
-        raise table.error("form = 'projection'", "speaks of map = 'served', with tau = 0")
-    return found
-
-
-def _with_method(table: Table, found: Property) -> Property:
-    """The interval's method, by default the one that fits the map; what has no theorem is refused."""
-    if found.map == "served":
-        advice = "use map = 'scores' or 'decisions' of a frozen per-person score, or kind = 'feasibility'"
-        raise table.error("map", "= 'served' has no interval: served predictions depend on each other", advice)
-    if found.form == "projection":
-        raise table.error("form", "= 'projection' belongs to kind = 'feasibility'")
-    fitting = ("empirical_bernstein",) if found.map == "scores" else ("clopper_pearson", "beta_mixture")
-    if found.map == "decisions" and not metrics.get(found.metric).has_ratio:
-        raise table.error("map", f"= 'decisions' does not go with {found.metric}", "use map = 'scores'")
-    method = found.method or fitting[0]
-    if method not in fitting:
-        raise table.error("method", f"= {method!r} does not go with map = {found.map!r}", f"use {' or '.join(fitting)}")
-    return Property(**{**found.__dict__, "method": method})
+def _check_online(policy: Policy, where: str) -> None:
+    """An algorithm that serves a stream keeps the layer's metric, which it must be able to see while serving."""
+    if policy.serve.online is None:
+        return
+    metric = None if policy.layer is None else policy.layer.metric
+    if metric is None:
+        advice = "write [layer] metric, sensitive_features and epsilon"
+        raise PolicyError("[serve] online serves by the layer's metric, and there is none", where=where, advice=advice)
+    if metrics.get(metric).needs_label or not metrics.get(metric).has_ratio:
+        advice = "use demographic_parity or conditional_parity"
+        raise PolicyError(f"[serve] online cannot keep {metric}: labels are not known yet", where=where, advice=advice)
 
 
 def _check_ids(policy: Policy, where: str) -> None:

@@ -13,11 +13,13 @@ from certifair.exact.decimals import format_decimal, parse_decimal
 from certifair.spec import Json, metrics
 from certifair.spec.groups import Cell, Partition, cells_of, partitions_of
 from certifair.spec.metrics.base import Metric, Row
+from certifair.spec.policy import LOG_FORMS
 
 if TYPE_CHECKING:
     from certifair.spec.policy import Property
 
 
+_SCOPES = {"population": "population", "aggregate": "log"}
 _WHAT = {"served": "prediction", "scores": "score"}
 
 
@@ -26,7 +28,8 @@ _WHAT = {"served": "prediction", "scores": "score"}
 class Terms:
     """What a claim says. Thresholds are exact; groups and conditions are the declared ones.
 
-    A replay speaks of no groups: its metric's name is empty (null in a certificate), and so are its lists.
+    A replay speaks of no groups, nor does a log as such: the metric's name is empty (null in a certificate), and so are
+    the lists. `span` is the number of people of a moment or window.
     """
 
     id: str
@@ -45,6 +48,7 @@ class Terms:
     min_group_size: int
     confidence: Fraction | None
     method: str
+    span: int | None = None
     box: tuple[Fraction, Fraction] | None = None
     """A relying party's own bounds of what is served; None takes those of the witness. Not part of a claim."""
 
@@ -87,7 +91,7 @@ class Terms:
             "kind": self.kind,
             "form": self.form,
             "map": self.map,
-            "scope": "population" if self.kind == "population" else "batch",
+            "scope": _SCOPES.get(self.kind, "batch"),
             "metric": self.metric_name or None,
             "sensitiveFeatures": list(self.sensitive_features),
             "intersectional": self.intersectional,
@@ -101,6 +105,7 @@ class Terms:
             "tau": format_decimal(self.tau),
             "decisionThreshold": format_decimal(self.decision_threshold),
             "minGroupSize": self.min_group_size,
+            "span": self.span,
             "confidence": None if self.confidence is None else format_decimal(self.confidence),
             "method": self.method,
         }
@@ -128,6 +133,7 @@ class Terms:
             min_group_size=claim["minGroupSize"],
             confidence=None if claim["confidence"] is None else parse_decimal(claim["confidence"]),
             method=claim["method"],
+            span=claim["span"],
         )
 
     def what(self) -> str:
@@ -156,6 +162,7 @@ def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
         min_group_size=1 if item.form == "projection" else item.min_group_size,
         confidence=item.confidence,
         method=item.method or exact_method,
+        span=item.span,
     )
 
 
@@ -164,25 +171,48 @@ def quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
+_AVERAGE = "average of a batch's difference between two groups' mean {what}, weighted by its people,"
+_QUANTITIES = {
+    "network": "the largest difference between a logged score and the value of the network over the reals",
+    "projection": (
+        "the root mean square distance between served predictions and the exact projection of the scores onto "
+        "{metric} at most {epsilon} in [{lower}, {upper}]"
+    ),
+    "ratio": "the smallest ratio between two groups' mean {what}",
+    "weighted": "the largest " + _AVERAGE,
+    "bound": "the largest bound that a last multiplier gives on the " + _AVERAGE,
+    "skipped": "the largest share of people who were served in a batch without one of two groups,",
+    "steps": "every multiplier and step size in the log follows from the predictions before it",
+    "chain": "the log's records are those that its head commits to, in their order, none changed, missing or added",
+}
+_COUNTED = "over the batches of the log that hold both groups"
+_EXTENTS = {
+    "pooled": "over everybody in the log",
+    "moment": "at the end of every batch, over everybody so far, from {span} people on",
+    "window": "at the end of every batch, over the fewest latest batches with at least {span} people",
+    "weighted": _COUNTED,
+    "bound": _COUNTED,
+    "skipped": "in the log",
+}
+
+
 def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
-    """The claim in words, derived from the terms alone (certificates/README.md 9.8, 9.9)."""
-    if terms.form == "network":
-        quantity = "the largest difference between a logged score and the value of the network over the reals"
-        return f"{quantity}, for everybody in the evidence, is at most {format_decimal(terms.threshold)}"
-    if terms.form == "projection":
-        assert layer is not None
-        quantity = (
-            "the root mean square distance between served predictions and the exact projection of the scores onto "
-            f"{terms.metric_name} at most {layer['epsilon']} in [{layer['lower']}, {layer['upper']}]"
-        )
-    elif terms.form == "ratio":
-        quantity = f"the smallest ratio between two groups' mean {terms.what()}"
-    else:
-        quantity = terms.metric.quantity.format(what=terms.what())
-    within = f", within each {quoted(terms.condition_on)}" if terms.condition_on else ""
-    confidence = "" if terms.confidence is None else format_decimal(terms.confidence)
-    scope = f"in the population with confidence {confidence}" if terms.confidence is not None else "in every batch"
+    """The claim in words, derived from the terms alone (certificates/README.md 9.8 to 9.10)."""
+    quantity = _QUANTITIES.get(terms.form) or terms.metric.quantity
+    quantity = quantity.format(what=terms.what(), metric=terms.metric_name, **(layer or {}))
     bound = "at least" if terms.form == "ratio" else "at most"
     tolerance = f" (solver tolerance {format_decimal(terms.tau)})" if terms.tau else ""
+    limit = f"{bound} {format_decimal(terms.threshold)}{tolerance}"
+    if terms.form == "network":
+        return f"{quantity}, for everybody in the evidence, is {limit}"
+    if terms.form in LOG_FORMS:
+        return quantity
+    within = f", within each {quoted(terms.condition_on)}" if terms.condition_on else ""
     groups = " and ".join(" × ".join(map(quoted, partition.features)) for partition in terms.partitions)
-    return f"{quantity} over {groups}{within}, {scope}, is {bound} {format_decimal(terms.threshold)}{tolerance}"
+    return f"{quantity} over {groups}{within}, {_extent(terms)}, is {limit}"
+
+
+def _extent(terms: Terms) -> str:
+    if terms.confidence is not None:
+        return f"in the population with confidence {format_decimal(terms.confidence)}"
+    return _EXTENTS.get(terms.form, "in every batch").format(span=terms.span)

@@ -151,6 +151,13 @@ def count(value: Any) -> int:
     return value
 
 
+def positive_count(value: Any) -> int:
+    """As `count`, but not 0."""
+    if count(value) == 0:
+        raise ValueError("a whole number, 1 or more")
+    return int(value)
+
+
 def decimal(value: Any) -> Fraction:
     """The number that was *written*: `0.05` is 1/20. Decimals and integers of TOML, or the same as a text."""
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
@@ -180,6 +187,14 @@ def non_negative(value: Any) -> Fraction:
     number = decimal(value)
     if number < 0:
         raise ValueError("a decimal number, 0 or more")
+    return number
+
+
+def positive(value: Any) -> Fraction:
+    """As `decimal`, for rates."""
+    number = non_negative(value)
+    if number == 0:
+        raise ValueError("a decimal number above 0")
     return number
 
 

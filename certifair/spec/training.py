@@ -62,9 +62,9 @@ def training_spec(table: Table) -> TrainingSpec:
     """Read `[training]`."""
     spec = TrainingSpec(
         method=table.take("method", read.one_of(*METHODS), "flayer"),
-        epochs=table.take("epochs", _positive, 50),
+        epochs=table.take("epochs", read.positive_count, 50),
         batch=table.take("batch", read.count, 512),
-        learning_rate=table.take("learning_rate", _rate, Fraction(1, 1000)),
+        learning_rate=table.take("learning_rate", read.positive, Fraction(1, 1000)),
         weight_decay=table.take("weight_decay", read.non_negative, Fraction(0)),
         patience=table.take("patience", read.count, 10),
         validation=table.take("validation", _part, Fraction(1, 10)),
@@ -98,19 +98,6 @@ def _sizes(value: object) -> tuple[int, ...]:
     if not isinstance(value, list) or any(read.count(item) == 0 for item in value):
         raise ValueError("a list of whole numbers above 0")
     return tuple(value)
-
-
-def _positive(value: object) -> int:
-    if read.count(value) == 0:
-        raise ValueError("a whole number above 0")
-    return read.count(value)
-
-
-def _rate(value: object) -> Fraction:
-    rate = read.non_negative(value)
-    if rate == 0:
-        raise ValueError("a decimal number above 0")
-    return rate
 
 
 def _part(value: object) -> Fraction:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import tempfile
+import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +20,8 @@ from numpy.typing import NDArray
 
 from certifair.errors import InputError, PolicyError
 from certifair.evidence import files
-from certifair.evidence.ingest import Served, bundle_served
+from certifair.evidence.canonical import sha256
+from certifair.evidence.ingest import Served, bundle_served, row_ids, system_bytes
 from certifair.layer import FairnessLayer
 from certifair.layer.grid import Grid
 from certifair.spec.policy import Policy, Values
@@ -28,6 +32,8 @@ from certifair.training.history import EpochRecord, History
 from certifair.training.model import FairModel
 from certifair.training.model import Served as ServedPeople
 from certifair.training.rows import rows_for
+from certifair.training.stream import LogKeeping, serve_stream
+from certifair.training.stream import People as StreamPeople
 from certifair.training.table import People, read_people
 from certifair.training.trainer import Trainer, TrainerConfig
 
@@ -77,9 +83,15 @@ class Run:
 
 
 def train_run(
-    source: Any, policy: str | Path, out: str | Path, progress: Callable[[EpochRecord], object] | None = None
+    source: Any,
+    policy: str | Path,
+    out: str | Path,
+    progress: Callable[[EpochRecord], object] | None = None,
+    keeping: LogKeeping | None = None,
 ) -> Run:
     """Train by the policy's `[model]` and `[training]`, serve the part to certify, write the bundle `out`.
+
+    With [serve] online the people are served as a stream, through a log; `keeping` says by whom it is signed.
 
     Beside the evidence, `out/training` holds what is no part of it: model.safetensors and history.json. Raises
     InputError and PolicyError before anything is written, ProjectionError where people cannot be served fairly.
@@ -89,7 +101,7 @@ def train_run(
         raise InputError("exists already", where=str(out), advice="choose another --out")
     parsed = Policy.parse(files.read_input(path), str(path))
     _check(parsed, str(path))
-    people, _ = read_people(source, parsed, str(source) if isinstance(source, (str, Path)) else "the table")
+    people, table = read_people(source, parsed, str(source) if isinstance(source, (str, Path)) else "the table")
     layer = _layer(parsed, parsed.declared(str(path)))
     train = people.data.take(np.flatnonzero(people.train))
     model = FairModel(_backbone(parsed, train), layer)
@@ -97,15 +109,25 @@ def train_run(
         export_onnx(model.backbone, people.data.inputs.shape[1])  # what cannot be replayed is refused before the work
     with _one_thread():
         history = _fit(model, train, parsed, progress)
-    served_model = FairModel(model.backbone, layer if parsed.served_metric is not None else None)
     chosen = people.data.take(np.flatnonzero(people.kept))
-    served = _serve(served_model, chosen, parsed)
     onnx = export_onnx(model.backbone, people.data.inputs.shape[1])
-    scores, predictions = _column(served.scores), _clipped(_column(served.predictions), parsed)
-    bundle_served(source, path, out, _evidence(people, scores, predictions, served, onnx))
+    with tempfile.TemporaryDirectory() as folder:
+        if parsed.serve.online is None:
+            found = _in_batches(parsed, people, chosen, FairModel(model.backbone, layer), onnx)
+        else:
+            ids = row_ids(parsed, table, str(source)).filter(pa.array(people.kept)).cast(pa.string()).to_pylist()
+            scores = _column(FairModel(model.backbone).predict(chosen.inputs).scores)
+            stream = StreamPeople(ids, scores, chosen.sensitive)
+            found = _as_stream(parsed, people, stream, onnx, Path(folder) / "log", keeping or _unsigned())
+        bundle_served(source, path, out, found)
     _write_by_products(out / "training", model, history)
     threshold = float(parsed.serve.threshold)
-    return Run(history, chosen, scores, predictions, len(train), people.unseen, layer, threshold)
+    return Run(history, chosen, found.scores, found.predictions, len(train), people.unseen, layer, threshold)
+
+
+def _unsigned() -> LogKeeping:
+    """A log that nobody signs, by this machine's clock."""
+    return LogKeeping(str(uuid.uuid4()), None, lambda: time.time_ns() // 1000)
 
 
 def _check(policy: Policy, where: str) -> None:
@@ -204,10 +226,34 @@ def _fit(model: FairModel, train: Dataset, policy: Policy, progress: Callable[[E
     return Trainer(config).fit(model, parts["train"], parts["validation"], progress=progress)
 
 
-def _serve(model: FairModel, people: Dataset, policy: Policy) -> ServedPeople:
-    features = None if policy.layer is None else {f: people.sensitive[f] for f in policy.layer.sensitive_features}
-    labels = people.labels if policy.serve.labels_known else None
-    return model.predict(people.inputs, features, labels, people.conditions, batch=policy.serve.batch)
+def _in_batches(policy: Policy, people: People, chosen: Dataset, model: FairModel, onnx: bytes) -> Served:
+    """Everybody served through the layer, if it serves, in batches of [serve] batch."""
+    if policy.served_metric is None:
+        model = FairModel(model.backbone)
+    features = None if policy.layer is None else {f: chosen.sensitive[f] for f in policy.layer.sensitive_features}
+    labels = chosen.labels if policy.serve.labels_known else None
+    served = model.predict(chosen.inputs, features, labels, chosen.conditions, batch=policy.serve.batch)
+    scores, predictions = _column(served.scores), _clipped(_column(served.predictions), policy)
+    return _evidence(people, scores, predictions, served, onnx)
+
+
+def _as_stream(
+    policy: Policy, people: People, stream: StreamPeople, onnx: bytes, folder: Path, keeping: LogKeeping
+) -> Served:
+    """Everybody served by [serve] online, through a log in the folder."""
+    system = sha256(system_bytes(policy, onnx, people.inputs))
+    predictions, batches = serve_stream(policy, policy.declared(), stream, system, folder, keeping)
+    return Served(
+        kept=people.kept,
+        exclusions=people.exclusions,
+        scores=stream.scores,
+        predictions=predictions,
+        batches=batches,
+        multipliers=None,
+        model=onnx,
+        inputs=people.inputs,
+        log=folder,
+    )
 
 
 def _column(values: torch.Tensor) -> Floats:

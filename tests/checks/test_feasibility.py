@@ -313,7 +313,7 @@ def test_more_features_than_their_product_can_be_numbered() -> None:
 def test_kinds_without_a_check_are_an_error_and_no_claim() -> None:
     sample = Sample({"g": ["a", "b"]}, {"g": ["a", "b"]}, [0.5, 0.5])
     question = Question("demographic_parity", ("g",), sample.declared, Fraction(1))
-    for kind in ("stability", "aggregate", "individual"):
+    for kind in ("stability", "individual"):
         evidence = evidence_of(dataclasses.replace(sample, properties=[property_of(question, kind)]))
         with pytest.raises(PolicyError, match=f"no check of kind '{kind}'"):
             measure_claim(terms_in(evidence), evidence, context_in(evidence))

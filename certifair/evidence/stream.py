@@ -1,0 +1,200 @@
+"""A bundle's log: what it says beside its people, and that its people are the bundle's."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from certifair.errors import InputError, UntrustedError
+from certifair.evidence.canonical import strict_json
+from certifair.evidence.columns import FEATURE
+from certifair.evidence.tables import first_row
+from certifair.exact.decimals import format_decimal
+from certifair.spec import Json, metrics
+from certifair.spec.groups import partitions_of
+from certifair.spec.policy import Policy, Values
+
+if TYPE_CHECKING:
+    from certifair.evidence.log.chain import LogHead
+
+LOG = "log"
+_MULTIPLIER = "multiplier."
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Duals:
+    """The columns of the paper's algorithm, (n,) each, in the order of the records; `multipliers` by a row's name."""
+
+    step: NDArray[np.int64]
+    eta: NDArray[np.float64]
+    multipliers: Mapping[str, NDArray[np.float64]]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Stream:
+    """A log that was read from beginning to end, and is whole (certificates/README.md 12).
+
+    `head` is computed from the records that are there. `system`: the digest of the system that the header names, if it
+    does. `duals`: None but for algorithm `paper`.
+    """
+
+    id: str
+    system: str | None
+    algorithm: Json | None
+    segments: int
+    records: int
+    head: str
+    duals: Duals | None
+
+
+@final
+class BundledLog(NamedTuple):
+    """The log, and its records in order."""
+
+    stream: Stream
+    table: pa.Table
+
+
+def read_bundled_log(folder: Path) -> BundledLog:
+    """Read a log's folder. Raises InputError where it cannot be read, UntrustedError [log] where it is not whole."""
+    from certifair.evidence.log.reader import read_log
+
+    log = read_log(folder)
+    faults = [*log.faults, *(() if log.statement is None else log.check_head(_stated(log.statement, folder)))]
+    if faults:
+        raise UntrustedError("log", str(faults[0]), where=str(folder), advice="a log is never edited: restore it")
+    table = log.table()
+    duals = None
+    if "step" in table.column_names:
+        rows = [name for name in table.column_names if name.startswith(_MULTIPLIER)]
+        multipliers = {name.removeprefix(_MULTIPLIER): table[name].to_numpy() for name in rows}
+        duals = Duals(table["step"].to_numpy(), table["eta"].to_numpy(), multipliers)
+    stream = Stream(
+        id=log.header.id,
+        system=log.header.system,
+        algorithm=log.header.algorithm,
+        segments=log.segments,
+        records=log.records,
+        head=log.head,
+        duals=duals,
+    )
+    return BundledLog(stream, table)
+
+
+def _stated(content: bytes, folder: Path) -> LogHead:
+    """What head.json says, whoever signed it: truncation is found even by who has no key. Raises UntrustedError."""
+    from certifair.evidence.log.chain import LogHead
+
+    try:
+        statement = strict_json(base64.b64decode(strict_json(content)["dsseEnvelope"]["payload"], validate=True))
+        predicate, (subject,) = statement["predicate"], statement["subject"]
+        return LogHead(predicate["log"], predicate["segments"], predicate["records"], subject["digest"]["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise UntrustedError("log", "is not the head of a log", where=str(folder / "head.json")) from None
+
+
+def log_files(folder: Path) -> Iterator[Path]:
+    """The files of a log that belong to a bundle: its segments and its head."""
+    yield from sorted(path for path in folder.iterdir() if path.suffix == ".parquet" or path.name == "head.json")
+
+
+def check_log(
+    log: BundledLog, policy: Policy, values: Values, data: pa.Table, predictions: pa.Table, system: str, where: str
+) -> None:
+    """The log is of this system's algorithm, and holds the bundle's people, one by one. Raises InputError."""
+    _check_algorithm(log.stream, policy, values, where)
+    if log.stream.system not in (None, system):
+        raise InputError(
+            "is the log of another system", where=where, advice="its header names the digest of system.json"
+        )
+    pairs = [("row_id", data["row_id"]), ("batch", predictions["batch_id"])]
+    pairs += [(name, predictions[name]) for name in ("score", "prediction") if name in predictions.column_names]
+    pairs += [(FEATURE + name, data[FEATURE + name]) for name in values if FEATURE + name in log.table.column_names]
+    if log.table.num_rows != data.num_rows:
+        raise InputError(f"has {log.table.num_rows} records for {data.num_rows} people", where=where)
+    for name, column in pairs:
+        if (row := _first_difference(log.table[name], column)) is not None:
+            raise InputError(f"{name!r} of record {row} differs from the bundle's row", where=where)
+
+
+def _first_difference(a: pa.ChunkedArray, b: pa.ChunkedArray) -> int | None:
+    """The number (from 1) of the first row where two columns differ; numbers and texts are compared as texts."""
+    if a.type != b.type:
+        a, b = (pc.cast(column, pa.string()) for column in (a, b))
+    return None if a.equals(b) else first_row(pc.fill_null(pc.not_equal(a, b), True))
+
+
+def _check_algorithm(stream: Stream, policy: Policy, values: Values, where: str) -> None:
+    found, online, layer = stream.algorithm, policy.serve.online, policy.layer
+    name = None if found is None else found.get("name")
+    if name != online:
+        what = f"was served by {name or 'no algorithm'}, the policy says {online or 'none'}"
+        raise InputError(what, where=where, advice="write it in [serve] online")
+    if found is None or layer is None or layer.metric is None or layer.epsilon is None:
+        return
+    columns = [*layer.sensitive_features, *([layer.condition] if layer.condition else [])]
+    expected = {
+        "metric": layer.metric,
+        "sensitiveFeatures": list(layer.sensitive_features),
+        "intersectional": layer.intersectional,
+        "condition": layer.condition,
+        "values": {column: list(values[column]) for column in columns},
+        "epsilon": format_decimal(layer.epsilon),
+        "lower": format_decimal(layer.lower),
+        "upper": format_decimal(layer.upper),
+    }
+    if policy.serve.eta0 is not None:
+        expected |= {"eta0": format_decimal(policy.serve.eta0), "absent": "skip"}
+    for key, value in expected.items():
+        if found.get(key) != value:
+            raise InputError(f"has {key} = {found.get(key)!r}, the policy says {value!r}", where=where)
+    if online == "paper":
+        _check_paper(stream, policy, values, where)
+
+
+def _check_paper(stream: Stream, policy: Policy, values: Values, where: str) -> None:
+    """The dual variables are those of the metric's rows, in order, from a start that makes sense."""
+    layer, found = policy.layer, stream.algorithm
+    assert layer is not None
+    assert layer.metric is not None
+    assert found is not None
+    partitions = partitions_of(layer.sensitive_features, values, intersectional=layer.intersectional)
+    metric = metrics.get(layer.metric)
+    conditions = values[layer.condition] if layer.condition else ()
+    rows = [row.name for row in metric.rows(partitions, conditions, metric.condition_on(layer.condition))]
+    if stream.duals is None or list(stream.duals.multipliers) != rows:
+        raise InputError("holds multipliers of other rows than the policy's layer", where=where)
+    start = found.get("start")
+    sound = (
+        set(found) == {"name", *_COMMON, "eta0", "absent", "start"}
+        and isinstance(start, dict)
+        and set(start) == {"step", "multipliers"}
+        and type(start["step"]) is int
+        and start["step"] >= 0
+        and isinstance(start["multipliers"], list)
+        and len(start["multipliers"]) == len(rows)
+        and all(map(_is_multiplier, start["multipliers"]))
+    )
+    if not sound:
+        raise InputError("its header describes no state that the paper's algorithm can start from", where=where)
+
+
+_COMMON = ("metric", "sensitiveFeatures", "intersectional", "condition", "values", "epsilon", "lower", "upper")
+
+
+def _is_multiplier(text: object) -> bool:
+    try:
+        value = float.fromhex(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return 0 <= value < float("inf") and value.hex() == text
