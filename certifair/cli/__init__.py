@@ -16,7 +16,20 @@ from certifair import __version__
 from certifair.errors import CertifairError, InputError
 from certifair.spec.printable import printable
 
-VERBS = ("demo", "init", "doctor", "keygen", "train", "ingest", "certify", "verify", "gate", "register", "revoke")
+VERBS = (
+    "demo",
+    "init",
+    "doctor",
+    "keygen",
+    "train",
+    "ingest",
+    "certify",
+    "verify",
+    "gate",
+    "audit",
+    "register",
+    "revoke",
+)
 EPILOG = "exit codes: 0 pass, 1 a proven violation, 2 usage or input error, 3 undecided, 4 untrusted, 70 internal error"
 INTERNAL, INTERRUPTED = 70, 130
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certifair.cli.options import say
+from certifair.cli.options import claim_lines, say
 from certifair.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,29 +22,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from certifair.cli import lending
-    from certifair.cli.train import pictures, summary, train
+    from certifair.cli.train import log_keeping, pictures, summary, train
     from certifair.evidence.files import write_atomic
 
     out: Path = args.out
     _prepare(out)
     write_atomic(out / "applications.csv", lending.table())
-    write_atomic(out / "certifair.toml", lending.POLICY)
-    write_atomic(out / "strict.toml", lending.STRICT)
-    say(f"1/5  train and serve: {lending.PEOPLE} made-up loan applications, a small network, the fairness layer …")
-    made = train(out / "certifair.toml", out / "applications.csv", out / "run")
-    verified = _certify(out)
-    say("4/5  gate: the same certificate before two policies …")
+    for name, policy in (("certifair", lending.POLICY), ("stream", lending.STREAM), ("strict", lending.STRICT)):
+        write_atomic(out / f"{name}.toml", policy)
+    say(f"1/6  train and serve: {lending.PEOPLE} made-up loan applications, a small network, the fairness layer …")
+    trained = train(out / "certifair.toml", out / "applications.csv")
+    made = trained.serve(out / "certifair.toml", out / "run")
+    say("2/6  certify: run the policy's checks, sign …")
+    public = _keys(out)
+    verified = _certify(out, "run", "lending", public)
+    say("4/6  gate: the same certificate before two policies …")
     _gates(out, verified)
-    say("5/5  report: pictures of training and of what the layer did …")
-    drawn = pictures(made, out / "report")
+    say("5/6  stream: the same people, 16 at a time, through a log; certified as well …")
+    stream = trained.serve(out / "stream.toml", out / "stream-run", log_keeping(out / "key.pem"))
+    streamed = _certify(out, "stream-run", "stream", public)
+    print("\nthe stream's certificate:", *claim_lines(streamed.predicate["claims"]), sep="\n  ")
+    say("6/6  report: pictures of training, of what the layer did, of the stream's gap over time …")
+    drawn = pictures(made, out / "report") + pictures(stream, out / "report" / "stream")
     print("\nwhat the layer did, on the served rows:", *summary(made), sep="\n  ")
     predicate = verified.predicate
     certificate, key = out / "lending.certificate.json", out / "key.pub.pem"
     print(f"\npictures: {', '.join(map(str, drawn))}")
-    print(f"certificate: {certificate} ({predicate['verdict']}, serial {predicate['serial']})")
-    print("verify it, every claim computed again from the evidence, and gate it:")
+    print(f"certificates: {certificate} ({predicate['verdict']}, serial {predicate['serial']}),")
+    print(f"  {out / 'stream.certificate.json'} ({streamed.predicate['verdict']})")
+    print("verify them, every claim computed again from the evidence, gate them, audit the log:")
     print(f"  {_command()} verify {certificate} --public-key {key} --evidence {out / 'run'}")
     print(f"  {_command()} gate {certificate} --policy {out / 'certifair.toml'} --public-key {key}")
+    print(f"  {_command()} audit {out / 'stream-run' / 'log'} --policy {out / 'stream.toml'}")
     return 0
 
 
@@ -71,26 +80,32 @@ def _prepare(out: Path) -> None:
         raise InputError(f"cannot be written ({error.strerror})", where=str(out)) from None
 
 
-def _certify(out: Path) -> Verified:
-    """Keys, bundle, certificate, verification."""
+def _keys(out: Path) -> Path:
+    """A new key pair; the public key's path."""
+    from certifair.certificate.sign import generate
+
+    return generate(out / "key.pem", None)
+
+
+def _certify(out: Path, run: str, name: str, public: Path) -> Verified:
+    """The certificate of a bundle, and its verification."""
     from datetime import UTC, datetime
     from uuid import uuid4
 
     from certifair.certificate.certify import certify_bundle
     from certifair.certificate.keys import load_public_key
-    from certifair.certificate.sign import generate, load_signer
+    from certifair.certificate.sign import load_signer
     from certifair.certificate.verify import Expectations, verify_certificate
     from certifair.evidence.files import write_atomic
 
-    public = generate(out / "key.pem", None)
-    say("2/5  certify: run the policy's checks, sign …")
     now = datetime.now(UTC).replace(microsecond=0)
     signer = load_signer(out / "key.pem", None)
-    certified = certify_bundle(out / "run", signer, now=now, serial=str(uuid4()))
-    write_atomic(out / "lending.certificate.json", certified.content)
-    say("3/5  verify: signature, schema, consistency, and every claim again from the evidence …")
+    certified = certify_bundle(out / run, signer, now=now, serial=str(uuid4()))
+    write_atomic(out / f"{name}.certificate.json", certified.content)
+    if run == "run":  # the other one is verified without a word
+        say("3/6  verify: signature, schema, consistency, and every claim again from the evidence …")
     expect = Expectations(keys=[load_public_key(public)], now=now)
-    return verify_certificate(certified.content, expect, out / "run")
+    return verify_certificate(certified.content, expect, out / run)
 
 
 def _gates(out: Path, verified: Verified) -> None:

@@ -1,4 +1,4 @@
-"""The embedded lending set: 8 000 made-up loan applications, and two policies on them.
+"""The embedded lending set: 8 000 made-up loan applications, and three policies on them.
 
 Everything is drawn from one seed with the standard library, so it is the same table on every machine. The disparity is
 real in the sense that it has a cause and reaches the outcome: women in this table earn less and have shorter careers
@@ -47,7 +47,7 @@ def _drawn(shares: tuple[tuple[str, float], ...], u: float) -> str:
     return shares[-1][0]
 
 
-POLICY = b"""# What the lender trains, serves and certifies.
+_TRAINING = b"""# What the lender trains, serves and certifies.
 [data]
 id = "application"
 label = "repaid"
@@ -81,7 +81,11 @@ sensitive_features = ["sex", "age"]
 epsilon = 0.02
 lower = 0
 upper = 1
+"""
 
+POLICY = (
+    _TRAINING
+    + b"""
 [serve]
 batch = 800                     # so many people are served together
 
@@ -120,6 +124,41 @@ sensitive_features = "sex"
 ratio = 0.50
 confidence = 0.95
 """
+)
+
+STREAM = (
+    _TRAINING
+    + b"""
+[serve]                         # the same network; people come a few at a time, nobody knows who comes next
+batch = 16
+online = "pooled"               # no two groups' means over everybody so far differ by more than epsilon, at any moment
+
+[[property]]
+id = "pooled"
+kind = "aggregate"              # over everybody in the log
+metric = "demographic_parity"
+sensitive_features = ["sex", "age"]
+epsilon = 0.02
+
+[[property]]
+id = "every-moment"
+kind = "aggregate"
+form = "moment"                 # over everybody so far, at the end of every batch
+after = 400                     # once so many people were there
+metric = "demographic_parity"
+sensitive_features = ["sex", "age"]
+epsilon = 0.02
+
+[[property]]
+id = "every-window"
+kind = "aggregate"
+form = "window"                 # over the latest so many people, at the end of every batch
+window = 800
+metric = "demographic_parity"
+sensitive_features = "sex"
+epsilon = 0.10
+"""
+)
 
 STRICT = b"""# What a cautious relying party demands of the same certificate.
 [[property]]

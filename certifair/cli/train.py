@@ -5,13 +5,17 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from certifair.cli.options import say
+from certifair.cli.options import passphrase, say
+from certifair.errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from certifair.training.history import EpochRecord, History
-    from certifair.training.run import Run
+    from certifair.training.serve import Run, Trained
+    from certifair.training.stream import LogKeeping
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,11 +24,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="CSV, Parquet or JSONL")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the bundle's folder, a new one")
+    parser.add_argument(
+        "--key",
+        type=Path,
+        metavar="key.pem",
+        help="with [serve] online: signs the log's head",
+    )
     parser.add_argument("--plots", type=Path, metavar="DIR", help="pictures of training and of what the layer did")
 
 
 def run(args: argparse.Namespace) -> int:
-    made = train(args.policy, args.data, args.out)
+    if args.out.exists():
+        raise InputError("exists already", where=str(args.out), advice="choose another --out")
+    keeping = None if args.key is None else log_keeping(args.key)
+    made = train(args.policy, args.data).serve(args.policy, args.out, keeping)
     print("\n".join(summary(made)))
     if args.plots is not None:
         print("pictures:", *pictures(made, args.plots))
@@ -32,17 +45,32 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def train(policy: Path, data: Path, out: Path) -> Run:
-    """The run, with a line of progress now and then on standard error."""
-    from certifair.errors import InputError
-
+def train(policy: Path, data: Path) -> Trained:
+    """The trained network, with a line of progress now and then on standard error."""
     try:
-        from certifair.training.run import train_run
+        from certifair.training.run import train
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("certifair"):
             raise
         raise InputError(f"training needs {error.name}", advice="pip install 'certifair[torch]'") from None
-    return train_run(data, policy, out, _Progress())
+    return train(data, policy, _Progress())
+
+
+def log_keeping(key: Path) -> LogKeeping:
+    """A new log by this machine's clock, its head signed by the key."""
+    from datetime import UTC, datetime
+    from uuid import uuid4
+
+    from certifair.certificate.log_head import sign_head
+    from certifair.certificate.sign import load_signer
+    from certifair.training.stream import LogKeeping
+
+    signer = load_signer(key, passphrase())
+    return LogKeeping(
+        id=str(uuid4()),
+        sign=lambda head: sign_head(head, signer, datetime.now(UTC).replace(microsecond=0)),
+        clock=lambda: time.time_ns() // 1000,
+    )
 
 
 class _Progress:
@@ -77,17 +105,33 @@ def summary(made: Run) -> list[str]:
 def pictures(made: Run, folder: Path) -> list[Path]:
     """Training history, and each group before and after the layer, as PNG. Needs matplotlib."""
     from certifair.evidence.files import write_atomic
-    from certifair.report.plots import plot_groups, plot_history
+    from certifair.report.plots import plot_groups, plot_history, plot_stream
 
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     epsilon = None if made.layer is None else float(made.layer.epsilon)
     found = {"history.png": plot_history(_series(made.history), epsilon)}
     for feature, groups in made.people.sensitive.items():
         name = "".join(c if c.isalnum() else "-" for c in feature)
         found[f"groups-{name}.png"] = plot_groups(made.scores, made.predictions, groups)
+    if made.ends is not None:
+        found["gap-over-time.png"] = plot_stream(made.scores, made.predictions, _compared(made), made.ends, epsilon)
     for name, content in found.items():
         write_atomic(folder / name, content)
     return [folder / name for name in found]
+
+
+def _compared(made: Run) -> list[NDArray[Any]]:
+    """The groups that the layer compares, each person's as a text, "" where a person is in none."""
+    import numpy as np
+
+    layer, people = made.layer, made.people
+    assert layer is not None
+    features = [people.sensitive[name] for name in layer.features or ()]
+    if layer.intersectional:
+        features = [np.array([" × ".join(parts) for parts in zip(*features, strict=True)])]
+    if people.conditions is None:
+        return features
+    return [np.where(people.conditions == value, f, "") for value in np.unique(people.conditions) for f in features]
 
 
 def _series(history: History) -> list[dict[str, float | None]]:

@@ -1,4 +1,4 @@
-"""Three pictures: how training went, what the layer did to each group, and what a smaller tolerance costs.
+"""Pictures: how training went, what the layer did to each group, what a smaller tolerance costs, a stream's gap.
 
 Each function returns the bytes of a PNG or SVG, the same for the same numbers: no display, no global state, no date.
 Needs matplotlib, the extra `report`.
@@ -7,6 +7,7 @@ Needs matplotlib, the extra `report`.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -97,6 +98,50 @@ def plot_tradeoff(
     axes[0].set_ylabel(quality)
     axes[0].legend(frameon=False, fontsize=8)
     return _save(figure, form)
+
+
+def plot_stream(
+    scores: ArrayLike,
+    predictions: ArrayLike,
+    compared: Sequence[NDArray[Any]],
+    ends: NDArray[np.int64],
+    epsilon: float | None = None,
+    form: Format = "png",
+) -> bytes:
+    """The pooled gap over everybody so far, of scores and of what was served, at the end of every batch of a stream.
+
+    `scores`, `predictions` (n,); `compared`: groups as texts (n,), "" for who is in none; the largest difference of two
+    of their means is drawn. `ends` (T,): how many people had come by the end of each batch. Raises InputError.
+    """
+    values = [np.asarray(part, dtype=np.float64).ravel() for part in (scores, predictions)]
+    if not len(ends) or not compared or any(len(part) != len(values[0]) for part in (*values, *compared)):
+        raise InputError("scores, predictions, groups and batches do not belong together", advice="give one each")
+    figure, (axis,) = _figure(1)
+    for part, name, colour in zip(values, ("scores", "served"), COLOURS, strict=False):
+        gaps = np.max([_gaps_so_far(part, groups, ends) for groups in compared], axis=0)
+        axis.plot(ends, gaps, color=colour, linewidth=1, label=f"{name}: at the end {gaps[-1]:.4f}")
+    if epsilon is not None:
+        axis.axhline(epsilon, color=COLOURS[7], linewidth=1, label=f"ε = {epsilon:g}")
+        axis.set_ylim(0, max(4 * epsilon, 1.1 * float(gaps[-1]), 0.01))
+    axis.set_xlabel("people served so far")
+    axis.set_ylabel("pooled gap")
+    axis.legend(frameon=False, fontsize=8)
+    return _save(figure, form)
+
+
+def _gaps_so_far(values: NDArray[np.float64], groups: NDArray[Any], ends: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The largest difference of two groups' means over everybody up to each end, 0 where there are no two, (T,)."""
+    last = ends - 1
+    means = []
+    for group in np.unique(groups[groups != ""]):
+        mine = groups == group
+        people = np.cumsum(mine)[last]
+        sums = np.cumsum(np.where(mine, values, 0.0))[last]
+        means.append(np.where(people > 0, sums / np.maximum(people, 1), np.nan))
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # before anybody of any group has come
+        found = np.nanmax(means, axis=0) - np.nanmin(means, axis=0)
+    return np.nan_to_num(found)
 
 
 def _figure(rows: int, *, share: bool = False) -> tuple[Figure, list[Axes]]:

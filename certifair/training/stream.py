@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from certifair.evidence.log.batches import Batch
 from certifair.evidence.log.header import Header, columns_of
 from certifair.evidence.log.writer import Clock, LogWriter, Sign
-from certifair.online import Online, PooledPrimalDual, PrimalDual
+from certifair.online import Online, PrimalDual
+from certifair.online.pooled import PooledPrimalDual
 from certifair.spec.policy import Policy, Values
 
 Floats = NDArray[np.float64]
