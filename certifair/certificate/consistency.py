@@ -11,7 +11,7 @@ from fractions import Fraction
 from certifair.certificate.claims import rederive
 from certifair.certificate.figures import regulatory_views, unknown_counts
 from certifair.certificate.predicate import context_of, digest_of
-from certifair.certificate.streams import check_constraint, check_online, check_streams
+from certifair.certificate.streams import check_constraint, check_streams, check_system
 from certifair.checks.base import Context, InconsistentError, require
 from certifair.exact.decimals import PLACES, parse_dyadic, round_down
 from certifair.spec import Json, metrics
@@ -34,7 +34,7 @@ def check_consistency(predicate: Json, subject_sha256: str) -> None:
     require(predicate["population"]["estimand"] == expected, "the estimand does not fit the claims")
     require(len({claim["id"] for claim in claims}) == len(claims), "two claims have one id")
     context = context_of(predicate["system"], n, populations)
-    check_online(predicate["system"])
+    check_system(predicate["system"])
     for claim in claims:
         _check_claim(claim, context, partitions)
         if claim["kind"] == "replay":

@@ -26,7 +26,7 @@ _PLACE = Fraction(1, 10**12)
 
 @final
 class _Figures(NamedTuple):
-    """Of one row: the batches that count, their people, and the average's ends, if it is one of what was served."""
+    """Of one row: the batches that count, their people; of an average of what was served, between what it is proved."""
 
     counted: int
     people: int
@@ -41,12 +41,14 @@ def check_constraint(claim: Json, layer: Json) -> None:
     require(same and claim["conditionOn"] == condition, f"claim {claim['id']!r}: another constraint than the layer's")
 
 
-def check_online(system: Json) -> None:
-    """A system that serves by an online algorithm says what it keeps, and with which step size."""
-    online = system["online"]
+def check_system(system: Json) -> None:
+    """Layer and box make sense, and an online algorithm says what it keeps, and with which step size."""
+    layer, box, online = system["layer"], system["box"], system["online"]
+    require(box is None or parse_decimal(box["lower"]) < parse_decimal(box["upper"]), "the box is upside down")
+    require(layer is None or parse_decimal(layer["epsilon"]) >= 0, "the layer's epsilon is negative")
     if online is None:
         return
-    require(system["layer"] is not None, "an online algorithm without a metric to keep")
+    require(layer is not None and box is not None, "an online algorithm without a metric to keep, or without a box")
     eta0 = online["eta0"]
     require((eta0 is not None) == (online["algorithm"] == "paper"), "a step size belongs to the paper's algorithm")
     require(eta0 is None or parse_decimal(eta0) > 0, "a step size of 0")
@@ -58,7 +60,8 @@ def check_streams(predicate: Json, n: int) -> None:
     streams = [claim for claim in claims if claim["kind"] == "aggregate"]
     logs = [item["sha256"] for item in predicate["materials"] if item["role"] == "log"]
     chains = [claim for claim in streams if claim["form"] == "chain"]
-    require(bool(logs) == bool(chains), "a log without a claim of its chain, or the other way round")
+    require(len(logs) == len(chains), "a log without a claim of its chain, or the other way round")
+    require(sum(claim["form"] == "steps" for claim in streams) <= 1, "two claims of the log's steps")
     require(all([claim["witness"]["head"]] == logs for claim in chains), "the chain is that of another log")
     for claim in streams:
         _check_algorithm(claim, predicate["system"], chained=bool(chains))
@@ -68,7 +71,7 @@ def check_streams(predicate: Json, n: int) -> None:
             _check_bound(claim, predicate["system"])
         if claim["form"] == "moment":
             _check_last_moment(claim, predicate["groups"])
-    _check_batches(claims)
+    _check_batches(claims, n)
     _check_rows(streams, n)
     faulty = any(claim["form"] == "steps" and claim["witness"]["faults"] for claim in streams)
     promises = [row["promise"] for claim in streams if claim["form"] == "bound" for row in claim["witness"]["rows"]]
@@ -144,9 +147,9 @@ def _group_sums(row: Row, tables: Tables) -> dict[Cell, CellSum]:
     return {cell: CellSum(entry["n"], parse_dyadic(entry["sum"])) for cell, entry in entries.items()}
 
 
-def _check_batches(claims: list[Json]) -> None:
-    """All claims speak of the same batches."""
-    exact, most = set(), set()
+def _check_batches(claims: list[Json], n: int) -> None:
+    """All claims speak of the same batches; all but the first few, together fewer than `span` people, are moments."""
+    exact, most, least = set(), set(), set()
     for claim in claims:
         batches = claim["witness"].get("batches")
         if claim["form"] in _COUNT or claim["form"] == "projection":
@@ -155,8 +158,12 @@ def _check_batches(claims: list[Json]) -> None:
             exact.add(batches["total"])
         elif claim["form"] in ("moment", "window"):
             most.add(batches["total"])
+            least |= {batches["total"] + claim["span"]} if claim["span"] <= n else set()
+        elif claim["form"] == "chain":
+            most.add(claim["witness"]["segments"])
     require(len(exact) <= 1, "claims count different numbers of batches")
-    require(not exact or all(total <= min(exact) for total in most), "more moments or windows than batches")
+    require(not exact or all(total <= min(exact) for total in most), "more moments, windows or segments than batches")
+    require(not exact or all(total > max(exact) for total in least), "moments or windows are left out")
 
 
 def _check_rows(streams: list[Json], n: int) -> None:
@@ -188,5 +195,6 @@ def _figures(claim: Json, n: int) -> Iterator[tuple[Any, _Figures]]:
             yield key, _Figures(batches - entry["batches"], n - entry["people"], None)
             continue
         served = terms.map == "served" and entry["lower"] is not None
-        interval = (parse_decimal(entry["lower"]), parse_decimal(entry["upper"])) if served else None
+        ends = [parse_decimal(entry[end]) for end in ("lower", "upper", "promise") if served and entry.get(end)]
+        interval = (ends[0], min(ends[1:])) if served else None
         yield key, _Figures(entry["counted"], entry["people"], interval)

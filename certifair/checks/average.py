@@ -181,6 +181,7 @@ def _check_promise(entry: Json, epsilon: Fraction, rows: int) -> None:
     follows = round_up(epsilon + (last / eta + rounding) / entry["people"], PLACES)
     require(parse_decimal(follows) == promise, f"{name}: the promise does not follow")
     require(parse_decimal(entry["lower"]) <= promise, f"{name}: the average is above what is proved of it")
+    require(entry["prior"] is None or _decimal(entry, "prior") >= 0, f"{name}: a negative bound")
 
 
 def _decimal(entry: Mapping[str, str], key: str) -> Fraction:

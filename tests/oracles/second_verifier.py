@@ -1,7 +1,7 @@
 """A second, independent verifier of certifair certificates (test oracle).
 
 Written from certificates/README.md and the JSON schema alone; it shares no code with the package and needs only the
-standard library and `cryptography`. Sections 1 to 10 are checked; section 11 needs the evidence. The section numbers
+standard library and `cryptography`. Sections 1 to 10 are checked; 11 and 12 need the evidence. The section numbers
 in the comments are those of the README. Everything inside a step that goes wrong, expected or not, rejects there.
 """
 
@@ -37,6 +37,10 @@ MAX_BYTES, MAX_DEPTH, MAX_INTEGER = 16 * 2**20, 64, 2**53 - 1
 EXACT_N = 3000  # up to this n the tests of 9.5 are exact in integers, beyond it they are rigorous enclosures
 MAX_TERMS = 200_000  # most terms of a binomial tail that are added up for larger n
 WORK = 60_000_000  # work allowed for one certificate, in steps of about a microsecond
+
+COLLECTIONS = ("pooled", "moment", "window")  # 9.10: judged like the batches of 9.3
+SUMMARIES = ("weighted", "skipped", "bound")  # 9.10: a few numbers a row
+GROUPLESS = ("network", "steps", "chain")  # 9.9, 9.10: neither metric nor groups
 
 Pair = tuple[Fraction, Fraction]
 Ends = tuple[Fraction, Fraction | None]  # low, high (None: infinite)
@@ -389,6 +393,12 @@ def decimal(text: str) -> Fraction:
     return Fraction(int(whole + places), 10 ** len(places))
 
 
+def short_decimal(text: str, most: int = 12) -> Fraction:
+    """A decimal of at most so many places."""
+    need(len(text.partition(".")[2]) <= most, "places of a decimal")
+    return decimal(text)
+
+
 def _plain(scaled: int) -> str:
     whole, places = divmod(abs(scaled), 10**12)
     digits = f"{whole}.{places:012d}".rstrip("0").rstrip(".")
@@ -415,6 +425,7 @@ def check_materials(predicate: Any, subject: str) -> int:
     total = materials["data"]["rowCount"]
     need(isinstance(total, int) and total >= 1, "rowCount of the data")
     need(materials["predictions"]["rowCount"] == total, "rowCount of the predictions")
+    need("log" not in materials or materials["log"]["rowCount"] == total, "rowCount of the log")
     return int(total)
 
 
@@ -463,16 +474,30 @@ def check_groups(predicate: Any, total: int) -> None:
     need(predicate["population"]["unknownCounts"] == missing, "unknownCounts")
 
 
+def overall(verdicts: Sequence[str]) -> str:
+    """FAIL before UNDECIDED before PASS; UNDECIDED if there is none."""
+    return next((verdict for verdict in ("FAIL", "UNDECIDED", "PASS") if verdict in verdicts), "UNDECIDED")
+
+
+def check_online(system: Any) -> None:
+    """Section 9.1: system.online."""
+    online = system["online"]
+    if online is not None:
+        need(system["layer"] is not None, "online without a layer")
+        paper = online["algorithm"] == "paper"
+        need((online["eta0"] is not None) == paper, "eta0 or null")
+        need(not paper or decimal(online["eta0"]) > 0, "eta0 is not positive")
+
+
 def check_whole(predicate: Any) -> None:
     """Section 9.1, remaining bullets."""
     claims = predicate["claims"]
-    verdicts = {claim["verdict"] for claim in claims} or {"UNDECIDED"}
-    verdict = next(one for one in ("FAIL", "UNDECIDED", "PASS") if one in verdicts)
-    need(predicate["verdict"] == verdict, "verdict")
+    need(predicate["verdict"] == overall([claim["verdict"] for claim in claims]), "verdict")
     need(len({claim["id"] for claim in claims}) == len(claims), "claim id twice")
     count = sum(claim["kind"] == "population" for claim in claims)
     need(predicate["multiplicity"] == count, "multiplicity")
     need(predicate["population"]["estimand"] == ("superpopulation" if count else "census"), "estimand")
+    check_online(predicate["system"])
 
 
 def check_consistency(predicate: Any, subject: str) -> None:
@@ -482,24 +507,33 @@ def check_consistency(predicate: Any, subject: str) -> None:
     check_groups(predicate, total)
     check_whole(predicate)
     tables = {tuple(table["features"]): table["cells"] for table in predicate["groups"]}
-    system = predicate["system"]
     for claim in predicate["claims"]:
-        replay = claim["kind"] == "replay"
-        need((claim["metric"] is None) == (claim["form"] == "network") == replay, "metric or form of a replay")
-        if replay:
-            check_replay(claim, total, predicate)
-            continue
-        check_shape(claim, budget)
-        need(claim["statement"] == statement_text(claim), "statement")
-        groups = [tables[tuple(partition["features"])] for partition in claim["partitions"]]
-        if claim["form"] == "projection":
-            check_projection(claim, total, system)
-        elif claim["kind"] == "feasibility":
-            check_feasibility(claim, total, groups, system, budget)
-        else:
-            check_population(claim, predicate, groups, budget)
+        check_claim(claim, total, predicate, tables, budget)
     check_agreement(predicate["claims"])
+    check_stream(predicate)
     need(predicate["regulatoryViews"] == regulatory_views(predicate["groups"], total), "regulatoryViews")
+
+
+def check_claim(claim: Any, total: int, predicate: Any, tables: dict[tuple[str, ...], Any], budget: Budget) -> None:
+    """Sections 9.2 to 9.5 and 9.8 to 9.10, for one claim."""
+    kind, form, system = claim["kind"], claim["form"], predicate["system"]
+    need((claim["metric"] is None) == (form in GROUPLESS), "metric or null")
+    if kind == "aggregate":
+        check_aggregate(claim, total)
+    if form in GROUPLESS:
+        (check_replay if kind == "replay" else check_log)(claim, total, predicate)
+        return
+    check_shape(claim, budget)
+    need(claim["statement"] == statement_text(claim), "statement")
+    groups = [tables[tuple(partition["features"])] for partition in claim["partitions"]]
+    if form == "projection":
+        check_projection(claim, total, system)
+    elif form in SUMMARIES:
+        check_summary(claim, total, groups, system, budget)
+    elif kind == "population":
+        check_population(claim, predicate, groups, budget)
+    else:
+        check_feasibility(claim, total, groups, system, budget)
 
 
 # ------------------------------------------------------------------------------------------------------- 9.2: rows
@@ -561,7 +595,7 @@ def claim_rows(claim: Any, found: Sequence[Any]) -> list[tuple[int, ...]]:
 def row_value(form: str, means: Sequence[Fraction]) -> Fraction | None:
     if len(means) == 1:
         return abs(means[0])
-    if form == "difference":
+    if form != "ratio":
         return abs(means[0] - means[1])
     smaller, larger = sorted(means)
     return smaller / larger if larger > 0 and smaller >= 0 else None
@@ -663,7 +697,8 @@ def check_people(claim: Any, groups: Sequence[Any], cells: Sequence[Any], whole:
 def check_bounds(claim: Any, total: int, cells: Sequence[Any], box: Any) -> bool:
     """Section 9.3: witness.bounds; True if violated."""
     bounds, tau = claim["witness"]["bounds"], decimal(claim["tau"])
-    need((bounds is None) == (claim["map"] != "served" or box is None), "bounds or null")
+    absent = claim["kind"] == "aggregate" or claim["map"] != "served" or box is None
+    need((bounds is None) == absent, "bounds or null")
     if bounds is None:
         return False
     need((bounds["lower"], bounds["upper"]) == (box["lower"], box["upper"]), "bounds are not the box")
@@ -680,7 +715,7 @@ def check_bounds(claim: Any, total: int, cells: Sequence[Any], box: Any) -> bool
 def check_decision_gap(claim: Any, counted: bool, batches: Sequence[Batch]) -> None:
     """Section 9.3: decisionGap."""
     gap, total = claim["decisionGap"], claim["witness"]["batches"]["total"]
-    asked = claim["form"] == "difference" and claim["map"] != "decisions" and claim["metric"] != "equalized_residuals"
+    asked = claim["form"] != "ratio" and claim["map"] != "decisions" and claim["metric"] != "equalized_residuals"
     need((gap is not None) == (asked and counted), "decisionGap")
     listed = [value for batch in batches for value in batch.gaps]
     if gap is not None and listed:
@@ -688,7 +723,7 @@ def check_decision_gap(claim: Any, counted: bool, batches: Sequence[Batch]) -> N
 
 
 def check_feasibility(claim: Any, total: int, groups: Sequence[Any], system: Any, budget: Budget) -> None:
-    """Section 9.3."""
+    """Section 9.3; for the first three forms of 9.10 as well, whose collections stand for the batches."""
     witness, ratio = claim["witness"], claim["form"] == "ratio"
     listed, count = witness["batches"]["listed"], witness["batches"]["total"]
     rows = claim_rows(claim, witness["rows"])
@@ -702,13 +737,19 @@ def check_feasibility(claim: Any, total: int, groups: Sequence[Any], system: Any
         need(set(batches) <= {row["worstBatch"] for row in witness["rows"]}, "a listed batch is no row's worst")
     need(count <= total, "more batches than people")
     cells = [cell for batch in listed for cell in batch["cells"]]
-    check_people(claim, groups, cells, count == 1, system)
+    if claim["kind"] == "aggregate":
+        check_collections(claim, total, groups, system)
+    else:
+        check_people(claim, groups, cells, count == 1, system)
     worst = []
     for k, (row, chosen) in enumerate(zip(witness["rows"], rows, strict=True)):
         worst.append(check_batch_row(claim, row, k, chosen, batches))
+    if claim["form"] == "moment":
+        check_last_moment(claim, groups, worst)
     failed = check_bounds(claim, total, cells, system["box"]) or any(row["failed"] for row in witness["rows"])
-    open_rows = any(row["undecided"] or not row["counted"] for row in witness["rows"])
-    need(claim["verdict"] == ("FAIL" if failed else "UNDECIDED" if open_rows else "PASS"), "verdict of a claim")
+    undecided = any(row["undecided"] or not row["counted"] for row in witness["rows"])
+    undecided = undecided or (claim["span"] or 0) > total  # 9.10: so many people never come together
+    need(claim["verdict"] == ("FAIL" if failed else "UNDECIDED" if undecided else "PASS"), "verdict of a claim")
     known = [value for value in worst if value is not None]
     value = (min(known) if ratio else max(known)) if known else None
     ends = (None, None) if value is None else (down(value), up(value))
@@ -719,15 +760,21 @@ def check_feasibility(claim: Any, total: int, groups: Sequence[Any], system: Any
 
 
 # ------------------------------------------------------------------------------------------------- 9.4: projection
+def check_layer(claim: Any, layer: Any) -> None:
+    """Sections 9.4 and 9.10: the claim is about the metric that the layer holds."""
+    column = claim["conditionOn"] if claim["metric"] == "conditional_parity" else None  # the label's needs no name
+    need(column == layer["condition"], "condition of the layer")
+    need(all(claim[name] == layer[name] for name in ("metric", "sensitiveFeatures", "intersectional")), "layer")
+
+
 def check_projection(claim: Any, total: int, system: Any) -> None:
     """Section 9.4."""
     witness, worst = claim["witness"], claim["witness"]["worst"]
     layer, box = system["layer"], system["box"]
     need(layer is not None and box is not None, "projection without layer or box")
+    need(system["online"] is None, "projection of a system that serves online")
     need(witness["layer"] == {"epsilon": layer["epsilon"], **box}, "layer of a projection")
-    column = claim["conditionOn"] if claim["metric"] == "conditional_parity" else None  # the label's needs no name
-    need(column == layer["condition"], "condition of the layer")
-    need(all(claim[name] == layer[name] for name in ("metric", "sensitiveFeatures", "intersectional")), "layer")
+    check_layer(claim, layer)
     need(witness["counted"] + witness["undecided"] == witness["batches"], "counts of a projection")
     need((worst is None) == (witness["counted"] == 0), "worst batch of a projection")
     lower, upper, epsilon = (decimal(witness["layer"][name]) for name in ("lower", "upper", "epsilon"))
@@ -841,8 +888,7 @@ def check_pair(claim: Any, cell: Any, name: str, t: Fraction) -> Pair | None:
     """Section 9.5: `interval` or `oneSided` of a cell."""
     if cell[name] is None:
         return None
-    need(all(len(text.partition(".")[2]) <= 9 for text in cell[name]), "places of a bound")
-    low, high = (decimal(text) for text in cell[name])
+    low, high = (short_decimal(text, 9) for text in cell[name])
     n, total = cell["n"], rational(cell["sum"])
     least = -1 if claim["metric"] == "equalized_residuals" else 0
     need(least <= low <= total / n <= high <= 1, "order of the bounds")
@@ -959,7 +1005,9 @@ def check_agreement(claims: Sequence[Any]) -> None:
     known: dict[Any, tuple[int, str]] = {}
     for claim in claims:
         witness, population = claim["witness"], claim["kind"] == "population"
-        if claim["form"] in ("projection", "network") or not (population or witness["batches"]["total"] == 1):
+        if not population and claim["form"] not in ("difference", "ratio", "pooled"):
+            continue
+        if not population and witness["batches"]["total"] != 1:
             continue
         cut = claim["decisionThreshold"] if claim["map"] == "decisions" else None
         alone = population and claim["metric"] == "equalized_residuals"
@@ -1004,6 +1052,26 @@ def quoted(name: str) -> str:
     return json.dumps(name, ensure_ascii=False)
 
 
+SCOPES = {
+    "batch": "in every batch",
+    "population": "in the population with confidence {confidence}",
+    "pooled": "over everybody in the log",
+    "moment": "at the end of every batch, over everybody so far, from {span} people on",
+    "window": "at the end of every batch, over the fewest latest batches with at least {span} people",
+    "weighted": "over the batches of the log that hold both groups",
+    "skipped": "in the log",
+    "bound": "over the batches of the log that hold both groups",
+}
+AVERAGE = "average of a batch's difference between two groups' mean {mean}, weighted by its people,"
+QUANTITIES = {
+    "weighted": f"the largest {AVERAGE}",
+    "skipped": "the largest share of people who were served in a batch without one of two groups,",
+    "bound": f"the largest bound that a last multiplier gives on the {AVERAGE}",
+    "steps": "every multiplier and step size in the log follows from the predictions before it",
+    "chain": "the log's records are those that its head commits to, in their order, none changed, missing or added",
+}
+
+
 def statement_text(claim: Any) -> str:
     """Section 9.8."""
     decision = f"decision (score > {claim['decisionThreshold']})"
@@ -1014,35 +1082,40 @@ def statement_text(claim: Any) -> str:
             "the root mean square distance between served predictions and the exact projection of the scores onto "
             f"{claim['metric']} at most {layer['epsilon']} in [{layer['lower']}, {layer['upper']}]"
         )
+    elif claim["form"] in SUMMARIES:
+        quantity = QUANTITIES[claim["form"]].format(mean=mean)
     elif claim["metric"] == "equalized_residuals":
         quantity = f"the largest absolute mean of (label - {mean}) of a group"
-    elif claim["form"] == "difference":
+    elif claim["form"] != "ratio":
         quantity = f"the largest difference between two groups' mean {mean}"
     else:
         quantity = f"the smallest ratio between two groups' mean {mean}"
     groups = " and ".join(" × ".join(map(quoted, partition["features"])) for partition in claim["partitions"])
     within = "" if claim["conditionOn"] is None else f", within each {quoted(claim['conditionOn'])}"
-    batch = claim["scope"] == "batch"
-    scope = "in every batch" if batch else f"in the population with confidence {claim['confidence']}"
+    scope = SCOPES[claim["form" if claim["kind"] == "aggregate" else "scope"]].format_map(claim)
     comparison = f"{'at most' if claim['comparator'] == '<=' else 'at least'} {claim['threshold']}"
     tolerance = "" if claim["tau"] == "0" else f" (solver tolerance {claim['tau']})"
     return f"{quantity} over {groups}{within}, {scope}, is {comparison}{tolerance}"
 
 
 # ------------------------------------------------------------------------------------------------------- 9.9: replay
-REPLAY: dict[str, Any] = {
-    "form": "network", "map": "scores", "scope": "batch", "method": "ball", "confidence": None, "metric": None,
-    "conditionOn": None, "decisionGap": None, "neededSampleSize": None, "sensitiveFeatures": [], "conditions": [],
-    "partitions": [], "intersectional": False, "tau": "0", "decisionThreshold": "0", "minGroupSize": 1,
-    "comparator": "<=", "bound": None,
+NO_GROUPS: dict[str, Any] = {
+    "metric": None, "conditionOn": None, "decisionGap": None, "neededSampleSize": None, "sensitiveFeatures": [],
+    "conditions": [], "partitions": [], "intersectional": False, "tau": "0", "decisionThreshold": "0",
+    "minGroupSize": 1, "comparator": "<=", "bound": None,
 }  # fmt: skip
+REPLAY = NO_GROUPS | {"form": "network", "map": "scores", "scope": "batch", "method": "ball", "confidence": None}
+
+
+def check_fixed(claim: Any, expected: dict[str, Any]) -> None:
+    need(all(_same(claim[name], value) for name, value in expected.items()), "fixed members of a claim")
 
 
 def check_replay(claim: Any, total: int, predicate: Any) -> None:
     """Section 9.9, and of 9.1 that the threshold is not negative."""
     witness, system = claim["witness"], predicate["system"]
     digests = {material["role"]: material["sha256"] for material in predicate["materials"]}
-    need(all(_same(claim[name], value) for name, value in REPLAY.items()), "fixed members of a replay")
+    check_fixed(claim, REPLAY)
     need(system["model"] is not None, "replay without a model")
     need(witness["model"] == digests.get("model") == system["model"]["sha256"], "model of a replay")
     need(witness["preprocessing"] == digests.get("preprocessing") == system["preprocessing"], "inputs of a replay")
@@ -1054,8 +1127,7 @@ def check_replay(claim: Any, total: int, predicate: Any) -> None:
     expected: tuple[str | None, str | None] = (None, None)
     verdict = "UNDECIDED"
     if worst is not None:
-        need(all(len(text.partition(".")[2]) <= 40 for text in (certain, worst["upper"])), "places of a bound")
-        low, high = decimal(certain), decimal(worst["upper"])
+        low, high = short_decimal(certain, 40), short_decimal(worst["upper"], 40)
         need(0 <= low <= high, "order of the bounds of a replay")
         expected = (down(low), up(high))
         if low > threshold:
@@ -1067,6 +1139,195 @@ def check_replay(claim: Any, total: int, predicate: Any) -> None:
     need(claim["sampleSize"] == total, "sampleSize")
     text = "the largest difference between a logged score and the value of the network over the reals"
     need(claim["statement"] == f"{text}, for everybody in the evidence, is at most {claim['threshold']}", "statement")
+
+
+# --------------------------------------------------------------------------------------------------- 9.10: aggregate
+def check_aggregate(claim: Any, total: int) -> None:
+    """Section 9.10: what is fixed for each form, but for the metric and `span`, which the schema fixes."""
+    form = claim["form"]
+    fixed: dict[str, Any] = {"scope": "log", "method": "exact", "confidence": None, "comparator": "<="}
+    fixed |= {"bound": None, "neededSampleSize": None, "sampleSize": total}
+    fixed |= {} if form in COLLECTIONS else {"minGroupSize": 1, "decisionGap": None}
+    fixed |= {} if form in (*COLLECTIONS, "weighted") else {"map": "served", "tau": "0"}
+    fixed |= {} if form in COLLECTIONS or claim["map"] == "decisions" else {"decisionThreshold": "0"}
+    check_fixed(claim, fixed)
+
+
+def check_collections(claim: Any, total: int, groups: Sequence[Any], system: Any) -> None:
+    """Section 9.10, pooled, moment, window: how many collections, and who is in the listed ones.
+
+    The only collection is everybody, but for a window: the last batch alone may be the first of which `span` people
+    were there.
+    """
+    batches, span = claim["witness"]["batches"], claim["span"] or 1
+    only = batches["total"] == 1
+    need(only or (claim["form"] != "pooled" and span <= total), "more than one collection")
+    everybody = only and (claim["form"] != "window" or span > total)
+    for batch in batches["listed"]:
+        check_people(claim, groups, batch["cells"], everybody, system)
+        people = [0] * len(groups)
+        for cell in batch["cells"]:
+            people[cell["partition"]] += cell["n"]
+        need(min(people) == max(people) >= min(span, total), "people of a collection")
+
+
+def group_pairs(claim: Any, groups: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """Section 9.10: the two groups of each row, as they stand in `groups`, whatever the condition."""
+    conditions = claim["conditions"] or [None]
+    return [pair for table in groups for _ in conditions for pair in itertools.combinations(table, 2)]
+
+
+def check_last_moment(claim: Any, groups: Sequence[Any], worst: Sequence[Fraction | None]) -> None:
+    """Section 9.10, moment: the last one is everybody, who stand in `groups`, but not by condition."""
+    if claim["conditionOn"] is not None:
+        return
+    for (a, b), value in zip(group_pairs(claim, groups), worst, strict=True):
+        reached = min(a["n"], b["n"]) >= max(1, claim["minGroupSize"])
+        need((value is not None) == reached, "counted, against the last moment")
+        if value is not None and claim["map"] == "served":
+            last = abs(rational(a["sum"]) / a["n"] - rational(b["sum"]) / b["n"])
+            need(value >= last, "the last moment is worse")
+
+
+def enclosure(row: Any) -> Pair | None:
+    """Section 9.10: `lower` and `upper` of a row."""
+    need((row["lower"] is None) == (row["upper"] is None), "one of two bounds")
+    if row["lower"] is None:
+        return None
+    low, high = short_decimal(row["lower"]), short_decimal(row["upper"])
+    need(row["counted"] > 0, "bounds of nobody")
+    need(0 <= low <= high, "order of the bounds")
+    return low, high
+
+
+def weighted_row(claim: Any, row: Any) -> tuple[str, Pair | None]:
+    """Section 9.10, weighted: verdict, and lower and upper."""
+    pair = enclosure(row)
+    need((pair is None) == (row["counted"] == 0), "bounds or null")
+    if pair is None:
+        return "UNDECIDED", None
+    return "FAIL" if not holds(claim, pair[0]) else "PASS" if holds(claim, pair[1]) else "UNDECIDED", pair
+
+
+def skipped_row(claim: Any, row: Any) -> tuple[str, Pair]:
+    """Section 9.10, skipped: verdict, and the share twice."""
+    value = Fraction(row["people"], claim["sampleSize"])
+    return "PASS" if holds(claim, value) else "FAIL", (value, value)
+
+
+def bound_row(claim: Any, row: Any, system: Any) -> tuple[str, Pair | None]:
+    """Section 9.10, bound: verdict, and lower and promise."""
+    pair = enclosure(row)
+    figures = [row[name] for name in ("last", "eta", "rounding", "promise")]
+    if pair is None:
+        need(figures == [None] * 4 and row["prior"] is None, "a bound of nothing")
+        return "UNDECIDED", None
+    need(None not in figures, "a figure of a bound is missing")
+    last, eta, rounding, promise = map(short_decimal, figures)
+    epsilon, first = decimal(claim["witness"]["epsilon"]), decimal(system["online"]["eta0"])
+    need(last >= 0 and eta > 0 and rounding >= 0, "a negative figure of a bound")
+    need(eta**2 * row["counted"] <= first**2 * (1 + Fraction(1, 2**40)), "eta is that of an earlier step")
+    need(row["promise"] == up(epsilon + (last / eta + rounding) / row["people"]), "promise")
+    need(pair[0] <= promise, "the average is above the promise")
+    if row["prior"] is not None:
+        need(len(claim["witness"]["rows"]) == 1 and system["box"] is not None, "prior")
+        width = decimal(system["box"]["upper"]) - decimal(system["box"]["lower"])
+        least = epsilon + width / (2 * (eta + Fraction(1, 10**12)) * row["people"])
+        need(short_decimal(row["prior"]) >= least, "prior is too small")
+    return "PASS" if holds(claim, promise) else "UNDECIDED", (pair[0], promise)
+
+
+def served_in(claim: Any, row: Any) -> tuple[int, int]:
+    """Section 9.10, weighted, skipped, bound: batches in which the row counts, and their people."""
+    if claim["form"] == "skipped":
+        return claim["witness"]["batches"] - row["batches"], claim["sampleSize"] - row["people"]
+    return row["counted"], row["people"]
+
+
+def check_summary(claim: Any, total: int, groups: Sequence[Any], system: Any, budget: Budget) -> None:
+    """Section 9.10, weighted, skipped, bound."""
+    witness, form = claim["witness"], claim["form"]
+    batches, rows = witness["batches"], witness["rows"]
+    claim_rows(claim, rows)
+    budget.spend(len(rows) * 20)
+    need(batches <= total, "more batches than people")
+    if form == "bound":
+        need(system["online"] is not None and system["online"]["algorithm"] == "paper", "not the paper's algorithm")
+        check_layer(claim, system["layer"])
+        need(witness["epsilon"] == system["layer"]["epsilon"], "epsilon is not the layer's")
+        need(decimal(witness["epsilon"]) >= 0, "negative epsilon")
+    found: list[tuple[str, Pair | None]] = []
+    for row, (a, b) in zip(rows, group_pairs(claim, groups), strict=True):
+        counted, people = served_in(claim, row)
+        need(0 <= counted <= min(batches, a["n"], b["n"]) and people <= total, "batches or people of a row")
+        need(2 * counted <= people and batches - counted <= total - people, "people in the batches of a row")
+        need((people == total) == (counted == batches), "people, but no batches, without a group")
+        need((people == 0) == (counted == 0), "people in no batch")
+        if form == "bound":
+            found.append(bound_row(claim, row, system))
+        else:
+            found.append((weighted_row if form == "weighted" else skipped_row)(claim, row))
+    need(claim["verdict"] == overall([verdict for verdict, _ in found]), "verdict of a claim")
+    known = [pair for _, pair in found if pair is not None]
+    ends = (down(max(low for low, _ in known)), up(max(high for _, high in known))) if known else (None, None)
+    need((claim["lower"], claim["upper"]) == ends and claim["estimate"] == ends[1], "estimate")
+
+
+def check_log(claim: Any, total: int, predicate: Any) -> None:
+    """Section 9.10, steps and chain."""
+    witness, online = claim["witness"], predicate["system"]["online"]
+    check_fixed(claim, NO_GROUPS | {"threshold": "0", "estimate": None, "lower": None, "upper": None})
+    need(claim["statement"] == QUANTITIES[claim["form"]], "statement")
+    if claim["form"] == "chain":
+        need(1 <= witness["segments"] <= witness["records"] == total, "records of the log")
+        need(claim["verdict"] == "PASS", "verdict of a claim")
+        return
+    need(online is not None and online["algorithm"] == "paper", "not the paper's algorithm")
+    need(witness["faults"] <= witness["batches"] <= total, "batches of the log")
+    need((witness["first"] is None) == (witness["faults"] == 0), "first fault")
+    need(claim["verdict"] == ("FAIL" if witness["faults"] else "PASS"), "verdict of a claim")
+
+
+def check_stream(predicate: Any) -> None:
+    """Section 9.10: the claims of one certificate speak of the same log and of the same stream."""
+    claims = predicate["claims"]
+    by_form = {form: [claim for claim in claims if claim["form"] == form] for form in {c["form"] for c in claims}}
+    heads = {material["sha256"] for material in predicate["materials"] if material["role"] == "log"}
+    need({claim["witness"]["head"] for claim in by_form.get("chain", [])} == heads, "chain claim and log")
+    need("chain" in by_form or not {"steps", "bound"} & set(by_form), "no chain claim")
+    if any(claim["witness"]["faults"] for claim in by_form.get("steps", [])):
+        rows = [row for claim in by_form.get("bound", []) for row in claim["witness"]["rows"]]
+        need(all(row["promise"] is None for row in rows), "a bound of steps that do not follow")
+    counts = {
+        claim["witness"]["batches"]["total"] if form in ("difference", "ratio") else claim["witness"]["batches"]
+        for form in ("difference", "ratio", "projection", *SUMMARIES, "steps")
+        for claim in by_form.get(form, [])
+        if claim["kind"] != "population"
+    }
+    need(len(counts) <= 1, "claims about different numbers of batches")
+    for claim in by_form.get("moment", []) + by_form.get("window", []):
+        need(all(claim["witness"]["batches"]["total"] <= count for count in counts), "more collections than batches")
+    check_same_rows([claim for claim in claims if claim["form"] in SUMMARIES])
+
+
+def check_same_rows(claims: Sequence[Any]) -> None:
+    """Section 9.10: weighted, skipped and bound claims about the same row agree."""
+    known: dict[Any, tuple[int, int]] = {}
+    intervals: dict[Any, list[Pair]] = {}
+    for claim in claims:
+        keys = [
+            (claim["conditionOn"], condition, tuple(partition["features"]), tuple(map(tuple, pair)))
+            for partition in claim["partitions"]
+            for condition in claim["conditions"] or [None]
+            for pair in itertools.combinations(partition["groups"], 2)
+        ]
+        for key, row in zip(keys, claim["witness"]["rows"], strict=True):
+            found = served_in(claim, row)
+            need(known.setdefault(key, found) == found, "claims do not agree on a row's batches and people")
+            if claim["form"] != "skipped" and claim["map"] == "served" and (pair := enclosure(row)) is not None:
+                intervals.setdefault(key, []).append(pair)
+    for pairs in intervals.values():
+        need(max(low for low, _ in pairs) <= min(high for _, high in pairs), "claims do not agree on an average")
 
 
 # ----------------------------------------------------------------------------------------------------------- interface
