@@ -68,6 +68,7 @@ class BundledLog(NamedTuple):
 def read_bundled_log(folder: Path) -> BundledLog:
     """Read a log's folder. Raises InputError where it cannot be read, UntrustedError [log] where it is not whole."""
     from certifair.evidence.log.reader import read_log
+    from certifair.evidence.log.records import values_of
 
     log = read_log(folder)
     faults = [*log.faults, *(() if log.statement is None else log.check_head(_stated(log.statement, folder)))]
@@ -77,8 +78,8 @@ def read_bundled_log(folder: Path) -> BundledLog:
     duals = None
     if "step" in table.column_names:
         rows = [name for name in table.column_names if name.startswith(_MULTIPLIER)]
-        multipliers = {name.removeprefix(_MULTIPLIER): table[name].to_numpy() for name in rows}
-        duals = Duals(table["step"].to_numpy(), table["eta"].to_numpy(), multipliers)
+        multipliers = {name.removeprefix(_MULTIPLIER): values_of(table[name]) for name in rows}
+        duals = Duals(values_of(table["step"]), values_of(table["eta"]), multipliers)
     stream = Stream(
         id=log.header.id,
         system=log.header.system,
