@@ -10,7 +10,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import bench_audit
 import bench_layer
+import bench_streams
 import duckdb
 import numpy as np
 import pyarrow as pa
@@ -104,6 +106,8 @@ def main() -> None:
         rows.append(("verify one of 10⁶ rows, 6 claims", "python -c pass", timed(verify, 15), nothing, "–"))
     show(rows)
     bench_layer.main()
+    bench_streams.main()
+    bench_audit.main([10**7, 10**8])
 
 
 def show(rows: list[tuple[str, str, float, float, str]]) -> None:
