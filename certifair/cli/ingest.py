@@ -1,4 +1,4 @@
-"""Turn a table of predictions (CSV, Parquet, JSONL) into an evidence bundle."""
+"""Turn a table of predictions (CSV, Parquet, JSONL), or the folder of a log, into an evidence bundle."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from certifair.evidence.ingest import ingest
+    from certifair.errors import InputError
+    from certifair.evidence.ingest import ingest, ingest_log
 
-    kept = ingest(args.predictions, args.policy, args.out, args.multipliers)
+    if not args.predictions.is_dir():
+        kept = ingest(args.predictions, args.policy, args.out, args.multipliers)
+    elif args.multipliers is None:
+        kept = ingest_log(args.predictions, args.policy, args.out)
+    else:
+        raise InputError("a log holds its own multipliers", where="--multipliers", advice="leave it out")
     print(f"{args.out}: {kept} rows; next: certifair certify {args.out} --key key.pem --out NAME.certificate.json")
     return 0

@@ -117,12 +117,13 @@ def plot_stream(
     if not len(ends) or not compared or any(len(part) != len(values[0]) for part in (*values, *compared)):
         raise InputError("scores, predictions, groups and batches do not belong together", advice="give one each")
     figure, (axis,) = _figure(1)
-    for part, name, colour in zip(values, ("scores", "served"), COLOURS, strict=False):
-        gaps = np.max([_gaps_so_far(part, groups, ends) for groups in compared], axis=0)
-        axis.plot(ends, gaps, color=colour, linewidth=1, label=f"{name}: at the end {gaps[-1]:.4f}")
+    gaps = [np.max([_gaps_so_far(part, groups, ends) for groups in compared], axis=0) for part in values]
+    for line, name, colour in zip(gaps, ("scores", "served"), COLOURS, strict=False):
+        axis.plot(ends, line, color=colour, linewidth=1, label=f"{name}: at the end {line[-1]:.4f}")
     if epsilon is not None:
         axis.axhline(epsilon, color=COLOURS[7], linewidth=1, label=f"ε = {epsilon:g}")
-        axis.set_ylim(0, max(4 * epsilon, 1.1 * float(gaps[-1]), 0.01))
+    # the first few people's scores differ by anything: what counts is seen from there on
+    axis.set_ylim(0, 1.2 * max(gaps[0][-1], gaps[1].max(), epsilon or 0.0, 1e-6))
     axis.set_xlabel("people served so far")
     axis.set_ylabel("pooled gap")
     axis.legend(frameon=False, fontsize=8)
