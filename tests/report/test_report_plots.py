@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from certifair.errors import InputError
-from certifair.report.plots import plot_groups, plot_history, plot_tradeoff
+from certifair.report.plots import plot_groups, plot_history, plot_stream, plot_tradeoff
 
 HISTORY = [
     {"epoch": 1, "train_loss": 0.7, "validation_loss": 0.72, "train_gap": 0.2, "note": "x"},
@@ -17,6 +17,7 @@ HISTORY = [
 ]
 DRAW = np.random.default_rng(5)
 GROUPS = np.array(["f", "m"])[DRAW.integers(0, 2, 300)]
+ENDS = np.arange(4, 301, 4)
 SCORES = DRAW.normal(0.4, 0.1, 300) + 0.2 * (GROUPS == "m")
 
 
@@ -30,6 +31,7 @@ def test_pictures_are_pngs_of_a_reasonable_size_and_the_same_each_time() -> None
         lambda: plot_history(HISTORY, 0.02),
         lambda: plot_groups(SCORES, SCORES * 0.5, GROUPS),
         lambda: plot_tradeoff({"flayer": [(0.1, 0.8), (0.01, 0.75)]}),
+        lambda: plot_stream(SCORES, SCORES * 0.5, [GROUPS], ENDS, 0.02),
     ):
         content = picture()
         assert content[:8] == b"\x89PNG\r\n\x1a\n"
@@ -64,6 +66,20 @@ def test_tradeoff_sorts_its_points() -> None:
     words = shown(plot_tradeoff({"a": [(0.1, 1.0), (0.01, 0.5)], "b": [(0.05, 0.7)]}, "AUC", "svg"))
     assert "AUC" in words
     assert "tolerance ε" in words
+
+
+def test_a_stream_ends_with_the_largest_difference_of_two_groups() -> None:
+    """Three groups, one of which comes late, and a person in none."""
+    groups = np.array(["a", "b", "", "a", "b", "c"])
+    scores = np.array([0.1, 0.4, 9.0, 0.3, 0.4, 0.9])
+    words = shown(plot_stream(scores, scores / 2, [groups], np.array([1, 3, 6]), 0.05, "svg"))
+    assert "scores: at the end 0.7000" in words  # c: 0.9, a: 0.2
+    assert "served: at the end 0.3500" in words
+    assert "ε = 0.05" in words
+    two = shown(plot_stream(scores, scores, [np.array(["x"] * 6), groups], np.array([6]), None, "svg"))
+    assert "served: at the end 0.7000" in two
+    with pytest.raises(InputError):
+        plot_stream(scores, scores[:3], [groups], np.array([6]))
 
 
 def test_nothing_to_draw_is_an_error() -> None:
