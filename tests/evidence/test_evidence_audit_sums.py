@@ -78,30 +78,36 @@ def test_many_row_groups_and_threads_give_the_same_bytes(tmp_path: Path) -> None
     assert audit([str(whole)], asked).evidence == second.evidence
 
 
-@pytest.mark.parametrize("depth", levels.DEPTHS)
-@given(x=st.one_of(ORDINARY, GRID, st.floats(min_value=-(2.0**29), max_value=2.0**29)))
-def test_plain_levels_follow_their_proof(depth: int, x: float) -> None:
-    v, integers = x * 2.0**levels.PLAIN, []
+@pytest.mark.parametrize("way", levels.WAYS)
+@given(x=st.one_of(ORDINARY, GRID, st.floats(min_value=-(2.0**23), max_value=2.0**23)))
+def test_plain_levels_follow_their_proof(way: levels.Way, x: float) -> None:
+    v, integers = x * 2.0**way.bits, []
     left = v
-    for _ in range(depth):
+    for _ in range(way.depth):
         integer = (v + levels.MAGIC) - levels.MAGIC
         assert integer == round(v)
-        assert abs(integer) <= max(abs(x) * 2**levels.PLAIN + 0.5, 2**19)
+        assert abs(integer) <= max(abs(x) * 2**way.bits + 0.5, 2 ** (way.bits - 1))
         left = v - integer
         assert Fraction(left) == Fraction(v) - Fraction(integer)
         integers.append(integer)
-        v = left * 2.0**levels.PLAIN
-    rest = Fraction(left) / 2 ** (levels.PLAIN * depth)
-    assert levels.assembled_plain(integers) + rest == Fraction(x)
-    assert (levels.plain_depth([x]) or 9) <= depth or left != 0
+        v = left * 2.0**way.bits
+    rest = Fraction(left) / 2 ** (way.bits * way.depth)
+    assert levels.assembled_plain(way, integers) + rest == Fraction(x)
+    if levels.plain_way([x]) == way:
+        assert left == 0
 
 
 def test_plain_sums_are_believed_only_within_the_proof() -> None:
-    assert levels.plain_is_exact(2**32, 1.0, 0.0)
-    assert not levels.plain_is_exact(2**33, 1.0, 0.0)
-    assert not levels.plain_is_exact(1, 1.0, 2.0**-60)
-    assert not levels.plain_is_exact(1, 2.0**30, 0.0)
-    assert not levels.plain_is_exact(1, math.nan, 0.0)
-    assert not levels.plain_is_exact(1, math.inf, 0.0)
-    assert not levels.plain_is_exact(1, 1.0, math.nan)
-    assert levels.plain_depth([math.nan]) is None
+    narrow, wide, deep = levels.WAYS
+    assert levels.plain_is_exact(narrow, 2**32, 1.0, 0.0)
+    assert not levels.plain_is_exact(narrow, 2**33, 1.0, 0.0)
+    assert levels.plain_is_exact(wide, 2**26, 1.0, 0.0)
+    assert not levels.plain_is_exact(wide, 2**27, 1.0, 0.0)
+    assert not levels.plain_is_exact(wide, 1, 2.0**24, 0.0)
+    for way in levels.WAYS:
+        assert not levels.plain_is_exact(way, 1, 1.0, 2.0**-60)
+        assert not levels.plain_is_exact(way, 1, 2.0**30, 0.0)
+        assert not levels.plain_is_exact(way, 1, math.nan, 0.0)
+        assert not levels.plain_is_exact(way, 1, math.inf, 0.0)
+        assert not levels.plain_is_exact(way, 1, 1.0, math.nan)
+    assert [levels.plain_way([x]) for x in (0.5, 1 / 3, 2.0**-90, math.nan)] == [narrow, wide, deep, None]
