@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from certifair.errors import InputError, UntrustedError
 if TYPE_CHECKING:
     from certifair.evidence.audit.engines.base import Engine
     from certifair.evidence.audit.sources import Digests
+    from certifair.evidence.log.chain import LogHead
 
 TICK = 0.2
 """Seconds between two looks at the progress."""
@@ -27,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", type=Path, metavar="FILE", help="judge its pooled aggregate properties")
     parser.add_argument("--engine", default="duckdb", metavar="NAME", help="duckdb (default) or spark")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything, the evidence included, to a file")
+    parser.add_argument("--public-key", type=Path, metavar="PEM", help="of whoever signs the heads of certifair's logs")
     mapping = parser.add_argument_group(
         "columns",
         "COLUMN is a name, a field of a struct (request.sex), or a place in a JSON text "
@@ -60,9 +62,11 @@ def run(args: argparse.Namespace) -> int:
         intersectional=args.intersectional,
         threshold=None if args.threshold is None else _decimal(args.threshold),
     )
+    open_head = None if args.public_key is None else _opener(args.public_key)
     watch = _watched if sys.stderr.isatty() else None
     try:
-        found = audit(args.logs, asked, policy, where=str(args.policy), engine=args.engine, watch=watch)
+        where = str(args.policy)
+        found = audit(args.logs, asked, policy, where=where, engine=args.engine, watch=watch, open_head=open_head)
     except UntrustedError:
         print("verdict: UNTRUSTED: the log's own chain does not hold")
         raise
@@ -71,6 +75,15 @@ def run(args: argparse.Namespace) -> int:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(to_text(found).encode(encoding, "backslashreplace").decode(encoding))
     return 0 if found.verdict is None else found.verdict.exit_code
+
+
+def _opener(path: Path) -> Callable[[bytes], LogHead]:
+    """Opens heads that this key signed."""
+    from certifair.certificate.keys import load_public_key
+    from certifair.certificate.log_head import open_head
+
+    key = load_public_key(path)
+    return lambda content: open_head(content, [key], "head.json")
 
 
 def _decimal(text: str) -> Fraction:

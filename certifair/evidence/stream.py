@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import NamedTuple, final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from certifair.errors import InputError, UntrustedError
-from certifair.evidence.canonical import strict_json
+from certifair.errors import InputError
 from certifair.evidence.columns import FEATURE
 from certifair.evidence.tables import first_row
 from certifair.exact.decimals import format_decimal
 from certifair.spec import Json, metrics
 from certifair.spec.groups import partitions_of
 from certifair.spec.policy import Policy, Values
-
-if TYPE_CHECKING:
-    from certifair.evidence.log.chain import LogHead
 
 LOG = "log"
 _MULTIPLIER = "multiplier."
@@ -67,13 +62,10 @@ class BundledLog(NamedTuple):
 
 def read_bundled_log(folder: Path) -> BundledLog:
     """Read a log's folder. Raises InputError where it cannot be read, UntrustedError [log] where it is not whole."""
-    from certifair.evidence.log.reader import read_log
+    from certifair.evidence.log.reader import whole_log
     from certifair.evidence.log.records import values_of
 
-    log = read_log(folder)
-    faults = [*log.faults, *(() if log.statement is None else log.check_head(_stated(log.statement, folder)))]
-    if faults:
-        raise UntrustedError("log", str(faults[0]), where=str(folder), advice="a log is never edited: restore it")
+    log = whole_log(folder)
     table = log.table()
     duals = None
     if "step" in table.column_names:
@@ -90,18 +82,6 @@ def read_bundled_log(folder: Path) -> BundledLog:
         duals=duals,
     )
     return BundledLog(stream, table)
-
-
-def _stated(content: bytes, folder: Path) -> LogHead:
-    """What head.json says, whoever signed it: truncation is found even by who has no key. Raises UntrustedError."""
-    from certifair.evidence.log.chain import LogHead
-
-    try:
-        statement = strict_json(base64.b64decode(strict_json(content)["dsseEnvelope"]["payload"], validate=True))
-        predicate, (subject,) = statement["predicate"], statement["subject"]
-        return LogHead(predicate["log"], predicate["segments"], predicate["records"], subject["digest"]["sha256"])
-    except (ValueError, KeyError, TypeError):
-        raise UntrustedError("log", "is not the head of a log", where=str(folder / "head.json")) from None
 
 
 def log_files(folder: Path) -> Iterator[Path]:

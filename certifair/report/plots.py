@@ -141,8 +141,8 @@ def _gaps_so_far(values: NDArray[np.float64], groups: NDArray[Any], ends: NDArra
         means.append(np.where(people > 0, sums / np.maximum(people, 1), np.nan))
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # before anybody of any group has come
-        found = np.nanmax(means, axis=0) - np.nanmin(means, axis=0)
-    return np.nan_to_num(found)
+        found: NDArray[np.float64] = np.nan_to_num(np.nanmax(means, axis=0) - np.nanmin(means, axis=0))
+    return found
 
 
 def _figure(rows: int, *, share: bool = False) -> tuple[Figure, list[Axes]]:

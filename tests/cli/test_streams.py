@@ -186,3 +186,34 @@ def test_a_policy_that_makes_no_sense_is_refused(
     code = run("train", "--policy", tmp_path / "bad.toml", "--data", place / "people.csv", "--out", tmp_path / "run")
     assert code == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_an_audit_asks_who_signed_the_head(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, key = place / "run" / "log", place / "key.pub.pem"
+    assert run("audit", log) == 0
+    assert "was not asked" in capsys.readouterr().out
+    assert run("audit", log, "--public-key", key) == 0
+    assert "signed by the given key" in capsys.readouterr().out
+    assert run("keygen", "--out", tmp_path / "key.pem") == 0
+    assert run("audit", log, "--public-key", tmp_path / "key.pub.pem") == 4
+    unsigned = written(tmp_path / "unsigned")
+    assert run("audit", unsigned) == 0
+    assert run("audit", unsigned, "--public-key", key) == 4
+    assert "nobody signed it" in capsys.readouterr().err
+
+
+def test_a_truncated_log_is_found_without_a_key(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last segment and what it held are gone, the head is still there."""
+    from certifair.cli.train import log_keeping
+
+    keeping = log_keeping(place / "key.pem")
+    header = Header("short", None, None, columns_of(["sex"]))
+    with LogWriter.create(tmp_path / "log", header, keeping.sign, lambda: 0, segment_records=2) as log:
+        for k in range(3):
+            log.append([f"{k}a", f"{k}b"], {"sex": ["f", "m"]}, [0.25, 0.75], [0.25, 0.75])
+    assert run("audit", tmp_path / "log") == 0
+    (tmp_path / "log" / "00000003.parquet").unlink()
+    assert run("audit", tmp_path / "log") == 4
+    assert "segment 3" in capsys.readouterr().err

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
-from certifair.errors import InputError, UntrustedError
+from certifair.errors import InputError
 from certifair.evidence.audit import engines
 from certifair.evidence.audit.count import Counter
 from certifair.evidence.audit.engines.base import Engine
@@ -20,6 +20,9 @@ from certifair.evidence.audit.tally import Tally, evidence_bytes
 from certifair.spec import Json
 from certifair.spec.policy import Policy
 from certifair.spec.verdict import Verdict
+
+if TYPE_CHECKING:
+    from certifair.evidence.log.chain import LogHead
 
 Watch = Callable[[Digests, Engine], AbstractContextManager[None]]
 
@@ -48,11 +51,12 @@ def audit(
     where: str = "policy",
     engine: str = "duckdb",
     watch: Watch | None = None,
+    open_head: Callable[[bytes], LogHead] | None = None,
 ) -> Audit:
     """Count every row of the files, folders and globs, and judge the pooled properties of the policy, if there is one.
 
-    `where` names the policy in errors; `watch` is entered while the files are read. Raises InputError, and
-    UntrustedError for a log of certifair whose chain is broken.
+    `where` names the policy in errors; `watch` is entered while the files are read; `open_head` verifies the signature
+    of a log's head. Raises InputError, and UntrustedError for a log of certifair whose chain is broken.
     """
     sources = find(names)
     if not sources.files:
@@ -60,7 +64,7 @@ def audit(
     inspected = [inspect(file) for file in sources.files]
     made = plan(inspected, asked or Asked(), policy, where)
     parts = parts_of(inspected, made.mapping)
-    logs = [_chain(folder) for folder in sources.logs]
+    logs = [_chain(folder, open_head) for folder in sources.logs]
     with engines.start(engine) as running, Digests(sources.files) as digests:
         with watch(digests, running) if watch is not None else nullcontext():
             counter = Counter(running, parts, made.mapping, made.thresholds)
@@ -74,18 +78,16 @@ def audit(
     findings = tuple(judge(item, tally, demanded=policy is not None) for item in terms(made, tally))
     verdict = None if policy is None else Verdict.all(item.verdict for item in findings if item.verdict is not None)
     evidence = evidence_bytes(tally, made.mapping, sha256, logs)
-    return Audit(made, tally, evidence, findings, verdict, tuple(_notes(sources, inspected, made)))
+    return Audit(
+        made, tally, evidence, findings, verdict, tuple(_notes(sources, inspected, made, signed=open_head is not None))
+    )
 
 
-def _chain(folder: Path) -> Json:
+def _chain(folder: Path, open_head: Callable[[bytes], LogHead] | None) -> Json:
     """A log's own digests, recomputed. Raises UntrustedError where they do not hold."""
-    from certifair.evidence.log import read_log
+    from certifair.evidence.log.reader import whole_log
 
-    log = read_log(folder)
-    if log.faults:
-        more = f" (and {len(log.faults) - 1} more)" if len(log.faults) > 1 else ""
-        advice = "do not rely on this log: ask its owner, or audit a copy that was kept"
-        raise UntrustedError("log", f"{log.faults[0]}{more}", where=str(folder), advice=advice)
+    log = whole_log(folder, open_head)
     state = log.state
     return {
         "path": str(folder),
@@ -96,13 +98,14 @@ def _chain(folder: Path) -> Json:
     }
 
 
-def _notes(sources: Sources, inspected: Sequence[Inspected], made: Plan) -> Iterator[str]:
+def _notes(sources: Sources, inspected: Sequence[Inspected], made: Plan, *, signed: bool) -> Iterator[str]:
     if made.ignored:
         yield f"{made.ignored} of the policy's properties are no pooled aggregates: an audit does not judge them"
     for folder in sources.logs:
         if (folder / "open.sqlite").exists():
             yield f"{folder}: what its writer has not sealed yet is not counted"
-        yield f"{folder}: its chain holds; who signed head.json was not asked"
+        who = "its head is signed by the given key" if signed else "who signed its head was not asked (--public-key)"
+        yield f"{folder}: its chain holds; {who}"
     known = set(sources.logs)
     alone = [file.source.path for file in inspected if file.own and Path(file.source.path).parent not in known]
     if alone:

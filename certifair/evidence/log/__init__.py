@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from certifair.evidence.log.chain import LogHead, Segment
     from certifair.evidence.log.header import Header, columns_of
     from certifair.evidence.log.inclusion import check, prove
-    from certifair.evidence.log.reader import Fault, Log, read_log
+    from certifair.evidence.log.reader import Fault, Log, read_log, whole_log
     from certifair.evidence.log.writer import LogWriter, Position
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "columns_of",
     "prove",
     "read_log",
+    "whole_log",
 ]
 
 _HOMES = {
@@ -46,7 +47,7 @@ _HOMES = {
     "chain": ("LogHead", "Segment"),
     "header": ("Header", "columns_of"),
     "inclusion": ("check", "prove"),
-    "reader": ("Fault", "Log", "read_log"),
+    "reader": ("Fault", "Log", "read_log", "whole_log"),
     "writer": ("LogWriter", "Position"),
 }
 

@@ -5,7 +5,8 @@ What points to tampering is a fault, not an error: the first place is named, and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import base64
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from certifair.errors import InputError, UntrustedError
+from certifair.evidence.canonical import strict_json
 from certifair.evidence.files import read_regular
 from certifair.evidence.log.batches import schema_of
 from certifair.evidence.log.chain import LogHead, Segment, header_link, next_link
@@ -140,6 +142,36 @@ def read_log(folder: Path) -> Log:
         walk.segment(number, file)
     statement = read_regular(folder / HEAD, limit=MAX_HEAD) if (folder / HEAD).exists() else None
     return Log(folder, walk.header, tuple(walk.chain), tuple(walk.faults), statement, tuple(digests))
+
+
+def whole_log(folder: Path, open_head: Callable[[bytes], LogHead] | None = None) -> Log:
+    """Read and check a log as evidence: its records and its head, if it has one.
+
+    `open_head` opens head.json and verifies its signature; without it what head.json states is compared, whoever signed
+    it: a truncated log is found even by who has no key. Raises InputError as `read_log`, UntrustedError [log] for the
+    first fault, and for a log without head.json where a signature is asked for.
+    """
+    log = read_log(folder)
+    faults = list(log.faults)
+    if log.statement is not None:
+        faults += log.check_head((open_head or stated_head)(log.statement))
+    elif open_head is not None:
+        faults.append(Fault(None, None, f"nobody signed it: there is no {HEAD}"))
+    if faults:
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        advice = "do not rely on this log: ask its owner, or take a copy that was kept"
+        raise UntrustedError(_STEP, f"{faults[0]}{more}", where=str(folder), advice=advice)
+    return log
+
+
+def stated_head(content: bytes) -> LogHead:
+    """What a head.json says; its signature is not looked at. Raises UntrustedError for what is none."""
+    try:
+        statement = strict_json(base64.b64decode(strict_json(content)["dsseEnvelope"]["payload"], validate=True))
+        predicate, (subject,) = statement["predicate"], statement["subject"]
+        return LogHead(predicate["log"], predicate["segments"], predicate["records"], subject["digest"]["sha256"])
+    except (ValueError, KeyError, TypeError):
+        raise UntrustedError(_STEP, "is not the head of a log", where=HEAD) from None
 
 
 @final
