@@ -5,6 +5,16 @@ from __future__ import annotations
 from certifair.online.base import Demand, Online, Record
 from certifair.online.paper import PrimalDual, PrimalDualState
 from certifair.online.people import People
-from certifair.online.pooled import PooledPrimalDual
+from certifair.online.pooled import PooledPrimalDual, PooledState, WarmUp
 
-__all__ = ["Demand", "Online", "People", "PooledPrimalDual", "PrimalDual", "PrimalDualState", "Record"]
+__all__ = [
+    "Demand",
+    "Online",
+    "People",
+    "PooledPrimalDual",
+    "PooledState",
+    "PrimalDual",
+    "PrimalDualState",
+    "Record",
+    "WarmUp",
+]

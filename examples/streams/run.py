@@ -1,7 +1,7 @@
 """Streams served in small batches: the gap over everybody, and what it costs, with both online algorithms.
 
     python examples/streams/run.py                  # 20 000 people, one stream of each kind and mix: about two minutes
-    python examples/streams/run.py --all            # three streams of each, then the same with 100 000 people
+    python examples/streams/run.py --all            # three streams of each; after a warm-up; then 100 000 people
     python examples/streams/run.py --people 2000 --batches 1 16 --mixes 0 9
 
 Prints the table of the README: each line is the worst over all streams of a kind. ε = 0.02 on the difference of the
@@ -25,7 +25,7 @@ from certifair.errors import InputError
 from certifair.layer import FairnessLayer
 from certifair.online import Online
 from certifair.online.paper import PrimalDual
-from certifair.online.pooled import PooledPrimalDual
+from certifair.online.pooled import PooledPrimalDual, WarmUp
 
 EPSILON = "0.02"
 BATCHES = (1, 4, 16, 64, 256)
@@ -75,9 +75,9 @@ def batch_gaps(stream: Stream, predictions: Floats, batch: int) -> tuple[float, 
     return (float(np.average(gaps, weights=people)) if people else 0.0, 1 - sum(people) / len(predictions))
 
 
-def serve(algorithm: Online[Any], stream: Stream, batch: int) -> tuple[Floats, Any]:
+def serve(algorithm: Online[Any], state: Any, stream: Stream, batch: int) -> tuple[Floats, Any]:
     """Everybody's prediction, and the last state."""
-    state, found = algorithm.init(), []
+    found = []
     values = np.array(stream.mix.values)[stream.groups]
     for begin in range(0, len(values), batch):
         people = slice(begin, begin + batch)
@@ -96,16 +96,25 @@ def cheapest(stream: Stream) -> float:
     return cost(stream, layer(torch.from_numpy(stream.scores), stream.groups).numpy())
 
 
-def measure(stream: Stream, batch: int, least: float) -> Found:
+def warmed(stream: Stream, people: int) -> WarmUp | None:
+    """So many other people of the same mix, not in any order."""
+    if not people:
+        return None
+    others = draw(stream.mix, "stationary", people, seed=10**6)
+    return WarmUp(others.scores, np.array(stream.mix.values)[others.groups])
+
+
+def measure(stream: Stream, batch: int, least: float, warm_up: int) -> Found:
     """Both algorithms on one stream; `least` is what `cheapest` found."""
     groups: dict[str, Any] = {"features": ["group"], "values": {"group": stream.mix.values}}
-    predictions, state = serve(PooledPrimalDual("demographic_parity", EPSILON, **groups), stream, batch)
+    pooled, paper = (kind("demographic_parity", EPSILON, **groups) for kind in (PooledPrimalDual, PrimalDual))
+    predictions, state = serve(pooled, pooled.init(warmed(stream, warm_up)), stream, batch)
     gaps = pooled_gaps(stream, predictions, batch)
-    of_paper, _ = serve(PrimalDual("demographic_parity", EPSILON, **groups), stream, batch)
+    of_paper, _ = serve(paper, paper.init(), stream, batch)
     average, skipped = batch_gaps(stream, of_paper, batch)
     return Found(
         final=float(gaps[-1]),
-        worst=float(gaps[max(0, SETTLED // batch - 1) :].max()),
+        worst=float(gaps[min(max(0, SETTLED // batch - 1), len(gaps) - 1) :].max()),
         cost=cost(stream, predictions),
         cheapest=least,
         limited=state.moved / len(predictions),
@@ -115,7 +124,7 @@ def measure(stream: Stream, batch: int, least: float) -> Found:
     )
 
 
-HEAD = """| {people} people | batch | pooled gap: end | worst after {settled} | cost ÷ cheapest | cost − cheapest | \
+HEAD = """| {title} | batch | pooled gap: end | worst after {settled} | cost ÷ cheapest | cost − cheapest | \
 moved by the limit | paper: pooled gap | average gap of batches | people in batches of one group |
 |---|---|---|---|---|---|---|---|---|---|"""
 
@@ -132,15 +141,16 @@ def row(kind: str, batch: int, found: list[Found]) -> str:
     )
 
 
-def table(people: int, seeds: int, args: argparse.Namespace) -> bool:
+def table(people: int, seeds: int, warm_up: int, args: argparse.Namespace) -> bool:
     """Print one table; whether every pooled gap was at most ε at every moment looked at."""
-    print(HEAD.format(people=people, settled=SETTLED))
+    title = f"{people:,} people".replace(",", " ") + (f" after a warm-up of {warm_up}" if warm_up else "")
+    print(HEAD.format(title=title, settled=SETTLED))
     kept = True
     for kind in args.kinds:
         streams = [draw(MIXES[mix], kind, people, seed) for mix in args.mixes for seed in range(seeds)]
         least = [cheapest(stream) for stream in streams]
         for batch in args.batches:
-            found = [measure(stream, batch, low) for stream, low in zip(streams, least, strict=True)]
+            found = [measure(stream, batch, low, warm_up) for stream, low in zip(streams, least, strict=True)]
             print(row(kind, batch, found), flush=True)
             kept &= all(one.worst <= float(EPSILON) for one in found)
             if args.each:
@@ -152,8 +162,10 @@ def table(people: int, seeds: int, args: argparse.Namespace) -> bool:
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--all", action="store_true", help="three streams of each, 20 000 and 100 000 people")
+    parser.add_argument("--all", action="store_true", help="three streams of each; with a warm-up; 100 000 people")
     parser.add_argument("--people", type=int, default=20_000)
+    parser.add_argument("--seeds", type=int, default=1, help="streams of each kind and mix")
+    parser.add_argument("--warm-up", type=int, default=0, help="people known beforehand, but not served")
     parser.add_argument("--batches", type=int, nargs="+", default=BATCHES)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--mixes", type=int, nargs="+", default=range(len(MIXES)), help="by number, from 0")
@@ -163,13 +175,21 @@ def arguments() -> argparse.ArgumentParser:
 
 def main() -> int:
     args = arguments().parse_args()
-    if min(args.people, *args.batches) < 1 or not set(args.mixes) <= set(range(len(MIXES))):
-        raise InputError("people and batches are positive, mixes are numbers", advice=f"mixes: 0 to {len(MIXES) - 1}")
+    if (
+        min(args.people, args.seeds, *args.batches) < 1
+        or args.warm_up < 0
+        or not set(args.mixes) <= set(range(len(MIXES)))
+    ):
+        raise InputError(
+            "people, seeds and batches are positive, mixes are numbers", advice=f"mixes: 0 to {len(MIXES) - 1}"
+        )
     if not args.all:
-        return 0 if table(args.people, 1, args) else 1
-    kept = table(20_000, 3, args)
-    print()
-    return 0 if table(100_000, 1, args) and kept else 1
+        return 0 if table(args.people, args.seeds, args.warm_up, args) else 1
+    kept = True
+    for people, seeds, warm_up in ((20_000, 3, 0), (20_000, 3, 1000), (100_000, 1, 0)):
+        kept &= table(people, seeds, warm_up, args)
+        print()
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from certifair.certificate.predicate import context_of
+from certifair import checks
+from certifair.certificate.claims import assemble
+from certifair.certificate.consistency import check_consistency
+from certifair.certificate.derive import Issue, build
+from certifair.certificate.log_head import sign_head
+from certifair.certificate.predicate import context_of, digest_of
+from certifair.certificate.schema import check_shape
+from certifair.certificate.sign import signer_of
 from certifair.checks.base import Context
-from certifair.evidence.bundle import Contents, Evidence, load, manifest_of
+from certifair.evidence.bundle import Contents, Evidence, load, manifest_of, read_bundle_log, read_contents
 from certifair.evidence.canonical import canonical, sha256
 from certifair.evidence.columns import table_bytes
 from certifair.evidence.inputs import Inputs
+from certifair.evidence.log import Batch, Header, LogHead, LogWriter, read_log
 from certifair.evidence.system import system_of
+from certifair.spec import Json
+from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy
 from certifair.spec.terms import Terms, terms_of
+from certifair.spec.verdict import Verdict
 from tests.oracles.metric_oracle import Person, Question
 
 FROZEN = Context(n=10**9, multiplicity=1, frozen_holdout=True)
@@ -44,6 +60,8 @@ class Sample:
     model: bytes | None = None
     preprocessing: Inputs | None = None
     inputs: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    missing: bool = False
+    """Whether "(missing)" is a group, beside the declared ones, of every category."""
 
     @property
     def n(self) -> int:
@@ -117,6 +135,7 @@ def property_of(question: Question, kind: str = "feasibility", **more: Any) -> s
 
 def policy_of(sample: Sample) -> bytes:
     label = 'label = "label"\n' if sample.labels is not None else ""
+    label += 'missing = "group"\n' if sample.missing else ""
     values = "".join(f"{name} = {texts(declared)}\n" for name, declared in sample.declared.items())
     return (
         f"[data]\n{label}sensitive_features = {texts(list(sample.declared))}\n[data.values]\n{values}"
@@ -133,7 +152,8 @@ def contents_of(sample: Sample) -> Contents:
     served: dict[str, Any] = {"row_id": ids, "batch_id": pa.array(batches, pa.string())}
     for name, column in sample.categories.items():
         data["feature." + name] = pa.array(list(column), pa.string())
-        served["group." + name] = pa.array([list(sample.declared[name]).index(v) for v in column], pa.int32())
+        values = [*sample.declared[name], *([MISSING] if sample.missing else [])]
+        served["group." + name] = pa.array([values.index(v) for v in column], pa.int32())
     if sample.labels is not None:
         data["label"] = np.asarray(sample.labels, dtype=np.float64)
     if sample.scores is not None:
@@ -194,3 +214,163 @@ def parity(groups: int, form: str, threshold: Fraction, method: str, confidence:
     declared = {"g": tuple(f"v{k}" for k in range(groups))}
     question = Question("demographic_parity", ("g",), declared, threshold, form, min_group_size=least)
     return terms_for(question, method, confidence)
+
+
+# ------------------------------------------------------------------------------------------------------------- streams
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OWNER = signer_of(ec.derive_private_key(7, ec.SECP256R1()))
+ISSUE = Issue("2026-01-01T00:00:00Z", "2026-03-01T00:00:00Z", "serial")
+SPANS = {"moment": "after", "window": "window"}
+
+
+def demand_of(question: Question, form: str, span: int | None = None) -> str:
+    """The `[[property]]` of kind aggregate that asks this question."""
+    end = "" if span is None else f"{SPANS[form]} = {span}\n"
+    return property_of(question, "aggregate", form=form) + end
+
+
+def signed(head: LogHead) -> bytes:
+    """head.json, by the owner."""
+    return sign_head(head, OWNER, NOW)
+
+
+def write_log(folder: Path, header: Header, batches: Sequence[Batch], segment_records: int = 65_536) -> Path:
+    """A sealed log of these batches, whoever made them up; returns its folder."""
+    times = iter(range(10**6, 10**7))
+    with LogWriter.create(folder, header, signed, lambda: next(times), segment_records) as writer:
+        for batch in batches:
+            writer.append(batch.row_ids, batch.features, batch.scores, batch.predictions, batch.columns)
+        writer.seal()
+    return folder
+
+
+def serve(folder: Path, policy: str, scores: Sequence[float], features: Mapping[str, Sequence[str]]) -> Path:
+    """The log of these people, served as the policy says; its folder, beside which policy.toml stands."""
+    from certifair.training.stream import LogKeeping, People, serve_stream
+
+    folder.mkdir(exist_ok=True)
+    (folder / "policy.toml").write_text(policy)
+    parsed = Policy.parse(policy.encode())
+    ids = [f"p{k}" for k in range(len(scores))]
+    columns = {name: np.array(column) for name, column in features.items()}
+    people = People(ids, np.array(scores, dtype=np.float64), columns)
+    times = iter(range(10**6, 10**7))
+    keeping = LogKeeping("the log of a test", signed, lambda: next(times))
+    system = sha256(canonical(system_of(parsed, None, None)))
+    serve_stream(parsed, parsed.declared(), people, system, folder / "log", keeping)
+    return folder / "log"
+
+
+def batches_in(log: Path) -> tuple[Header, list[Batch]]:
+    """What a log holds, ready to be written again."""
+    read = read_log(log)
+    rows, header = read.table().to_pylist(), read.header
+    found = []
+    for _, members in itertools.groupby(rows, key=lambda row: row["batch"]):
+        people = list(members)
+        found.append(
+            Batch(
+                [row["row_id"] for row in people],
+                {name: [row[f"feature.{name}"] for row in people] for name in header.features},
+                [row["score"] for row in people],
+                [row["prediction"] for row in people],
+                {name: people[0][name] for name, _ in header.shared},
+            )
+        )
+    return header, found
+
+
+def load_bundle(run: Path) -> Evidence:
+    """The evidence in a bundle's folder, its log included."""
+    return load(read_contents(run), str(run), read_bundle_log(run))
+
+
+def predicate_in(evidence: Evidence) -> Json:
+    """The predicate of a certificate over this evidence; it has the shape and contradicts itself nowhere."""
+    predicate = build(evidence, ISSUE)
+    check_shape(predicate)
+    check_consistency(predicate, digest_of(predicate["materials"], "system"))
+    return predicate
+
+
+STREAM_HEAD = """
+[data]
+sensitive_features = ["sex", "age"]
+[data.values]
+sex = ["f", "m"]
+age = ["young", "old"]
+[layer]
+metric = "demographic_parity"
+sensitive_features = "sex"
+epsilon = 0.02
+[serve]
+batch = 6
+online = "paper"
+"""
+
+
+def stream_demand(name: str, form: str, epsilon: str = "0.9", features: str = '"sex"', more: str = "") -> str:
+    """A `[[property]]` of kind aggregate; `more`: further lines."""
+    lines = [f'id = "{name}"', 'kind = "aggregate"', f'form = "{form}"', 'metric = "demographic_parity"']
+    return "\n".join(["[[property]]", *lines, f"sensitive_features = {features}", f"epsilon = {epsilon}", more, ""])
+
+
+def stream_people(n: int = 120, seed: int = 0) -> tuple[list[float], dict[str, list[str]]]:
+    """(scores, features): three in ten are f, whose scores are lower; in one batch of 6 out of 5 nobody is."""
+    rng = np.random.default_rng(seed)
+    women = rng.random(n) < 0.3
+    scores = np.clip(rng.random(n) * 0.6 + 0.3 * ~women, 0, 1)
+    ages = np.where(rng.random(n) < 0.5, "young", "old")
+    return scores.tolist(), {"sex": np.where(women, "f", "m").tolist(), "age": ages.tolist()}
+
+
+def put(name: str, path: str, value: Any) -> Callable[[Json], None]:
+    """An edit of the claim of that id (or of the predicate, for the id ""): the member at the path becomes the value.
+
+    A function of the present value may be given instead of one.
+    """
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split("/")]
+
+    def edit(predicate: Json) -> None:
+        at: Any = next(claim for claim in predicate["claims"] if claim["id"] == name) if name else predicate
+        for part in parents:
+            at = at[part]
+        at[last] = value(at[last]) if callable(value) else value
+
+    return edit
+
+
+def lied(predicate: Json, *lies: Callable[[Json], Any]) -> Json:
+    """The predicate with these edits, and everything that follows from terms and witnesses derived again."""
+    found = copy.deepcopy(predicate)
+    for lie in lies:
+        lie(found)
+    n = next(item["rowCount"] for item in found["materials"] if item["role"] == "data")
+    context = context_of(found["system"], n, found["multiplicity"])
+    found["claims"] = [_assembled(claim, context) for claim in found["claims"]]
+    found["verdict"] = Verdict.all(Verdict(claim["verdict"]) for claim in found["claims"]).value
+    return found
+
+
+def _assembled(claim: Json, context: Context) -> Json:
+    terms = Terms.from_json(claim)
+    check = checks.get(terms.kind, terms.form)
+    assert check is not None
+    extra = {key: claim[key] for key in ("decisionGap", "neededSampleSize", "reason", "assumptions")}
+    try:
+        return assemble(check, terms, claim["witness"], extra, context)
+    except (ValueError, TypeError, LookupError):  # nothing follows from nonsense: it is tried as it stands
+        return claim
+
+
+def refusal(predicate: Json) -> str:
+    """Why step 5 or 9 refuses the predicate; empty if neither does."""
+    try:
+        check_shape(predicate)
+    except ValueError as error:
+        return f"schema: {error}"
+    try:
+        check_consistency(predicate, digest_of(predicate["materials"], "system"))
+    except (ValueError, ArithmeticError) as error:  # what the verifier takes for a refusal
+        return str(error)
+    return ""

@@ -143,23 +143,19 @@ def _served(shape: str, people: int = 90) -> tuple[PooledPrimalDual, PooledState
     return algorithm, state
 
 
-def _arrays(state: PooledState) -> list[Any]:
-    return [state.sums, state.scores, state.lifts, state.spread, state.due]
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_step_changes_nothing_that_it_is_given(shape: str) -> None:
     algorithm, state = _served(shape)
-    before = copy.deepcopy(_arrays(state))
+    before = copy.deepcopy(state.arrays)
     scores = np.linspace(-0.5, 1.5, 12)
     kept, people = scores.copy(), everybody(algorithm, np.arange(12) % algorithm.demand.people.joint_cells)
     first = serve(algorithm, state, scores, people)
     second = serve(algorithm, state, scores, people)
     assert first[1:] == second[1:]
     assert algorithm.dump(first[0]) == algorithm.dump(second[0]) != algorithm.dump(state)
-    assert all((a == b).all() for a, b in zip(before, _arrays(state), strict=True))
+    assert all((a == b).all() for a, b in zip(before, state.arrays, strict=True))
     assert (scores == kept).all()
-    assert not any(array.flags.writeable for array in (*_arrays(state), *_arrays(first[0]), *_arrays(algorithm.init())))
+    assert not any(array.flags.writeable for array in (*state.arrays, *first[0].arrays, *algorithm.init().arrays))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -170,7 +166,7 @@ def test_a_saved_state_is_the_same_state(shape: str, tmp_path: Path) -> None:
     assert strict_json(canonical(dumped)) == dumped
     restored = algorithm.restore(tmp_path / "state.json")
     assert algorithm.dump(restored) == dumped
-    for one, other in zip(_arrays(state), _arrays(restored), strict=True):
+    for one, other in zip(state.arrays, restored.arrays, strict=True):
         assert one.dtype == other.dtype
         assert one.tobytes() == other.tobytes()
     assert restored.moved == state.moved

@@ -479,11 +479,13 @@ def overall(verdicts: Sequence[str]) -> str:
     return next((verdict for verdict in ("FAIL", "UNDECIDED", "PASS") if verdict in verdicts), "UNDECIDED")
 
 
-def check_online(system: Any) -> None:
-    """Section 9.1: system.online."""
-    online = system["online"]
+def check_system(system: Any) -> None:
+    """Section 9.1: system.online, system.box, system.layer."""
+    online, layer, box = system["online"], system["layer"], system["box"]
+    need(box is None or decimal(box["lower"]) < decimal(box["upper"]), "box of the system")
+    need(layer is None or decimal(layer["epsilon"]) >= 0, "epsilon of the layer")
     if online is not None:
-        need(system["layer"] is not None, "online without a layer")
+        need(layer is not None and box is not None, "online without a layer or a box")
         paper = online["algorithm"] == "paper"
         need((online["eta0"] is not None) == paper, "eta0 or null")
         need(not paper or decimal(online["eta0"]) > 0, "eta0 is not positive")
@@ -497,7 +499,7 @@ def check_whole(predicate: Any) -> None:
     count = sum(claim["kind"] == "population" for claim in claims)
     need(predicate["multiplicity"] == count, "multiplicity")
     need(predicate["population"]["estimand"] == ("superpopulation" if count else "census"), "estimand")
-    check_online(predicate["system"])
+    check_system(predicate["system"])
 
 
 def check_consistency(predicate: Any, subject: str) -> None:
@@ -1292,12 +1294,19 @@ def check_stream(predicate: Any) -> None:
     """Section 9.10: the claims of one certificate speak of the same log and of the same stream."""
     claims = predicate["claims"]
     by_form = {form: [claim for claim in claims if claim["form"] == form] for form in {c["form"] for c in claims}}
-    heads = {material["sha256"] for material in predicate["materials"] if material["role"] == "log"}
-    need({claim["witness"]["head"] for claim in by_form.get("chain", [])} == heads, "chain claim and log")
+    heads = [material["sha256"] for material in predicate["materials"] if material["role"] == "log"]
+    need([claim["witness"]["head"] for claim in by_form.get("chain", [])] == heads, "one chain claim for the log")
     need("chain" in by_form or not {"steps", "bound"} & set(by_form), "no chain claim")
+    need(len(by_form.get("steps", [])) <= 1, "more than one claim about the steps")
     if any(claim["witness"]["faults"] for claim in by_form.get("steps", [])):
         rows = [row for claim in by_form.get("bound", []) for row in claim["witness"]["rows"]]
         need(all(row["promise"] is None for row in rows), "a bound of steps that do not follow")
+    check_batch_count(by_form)
+    check_same_rows([claim for claim in claims if claim["form"] in SUMMARIES])
+
+
+def check_batch_count(by_form: dict[str, list[Any]]) -> None:
+    """Section 9.10: T, as one claim states it, against the others; moments, windows and segments only bound it."""
     counts = {
         claim["witness"]["batches"]["total"] if form in ("difference", "ratio") else claim["witness"]["batches"]
         for form in ("difference", "ratio", "projection", *SUMMARIES, "steps")
@@ -1305,9 +1314,12 @@ def check_stream(predicate: Any) -> None:
         if claim["kind"] != "population"
     }
     need(len(counts) <= 1, "claims about different numbers of batches")
-    for claim in by_form.get("moment", []) + by_form.get("window", []):
-        need(all(claim["witness"]["batches"]["total"] <= count for count in counts), "more collections than batches")
-    check_same_rows([claim for claim in claims if claim["form"] in SUMMARIES])
+    for batches in counts:
+        for claim in by_form.get("moment", []) + by_form.get("window", []):
+            total, span = claim["witness"]["batches"]["total"], claim["span"]
+            need(total <= batches, "more collections than batches")
+            need(span > claim["sampleSize"] or batches - total < span, "too few collections of these batches")
+        need(all(claim["witness"]["segments"] <= batches for claim in by_form.get("chain", [])), "segments")
 
 
 def check_same_rows(claims: Sequence[Any]) -> None:
@@ -1325,7 +1337,9 @@ def check_same_rows(claims: Sequence[Any]) -> None:
             found = served_in(claim, row)
             need(known.setdefault(key, found) == found, "claims do not agree on a row's batches and people")
             if claim["form"] != "skipped" and claim["map"] == "served" and (pair := enclosure(row)) is not None:
-                intervals.setdefault(key, []).append(pair)
+                low, high = pair
+                most = high if claim["form"] == "weighted" else min(high, decimal(row["promise"]))
+                intervals.setdefault(key, []).append((low, most))
     for pairs in intervals.values():
         need(max(low for low, _ in pairs) <= min(high for _, high in pairs), "claims do not agree on an average")
 
