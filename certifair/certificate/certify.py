@@ -10,6 +10,7 @@ from typing import final
 
 from securesystemslib.signer import CryptoSigner
 
+from certifair.certificate.consistency import check_consistency
 from certifair.certificate.derive import Issue, build
 from certifair.certificate.keys import PinnedKey, parse_public_key
 from certifair.certificate.notices import (
@@ -73,11 +74,12 @@ def certify_bundle(
         registration=embedded,
     )
     predicate = build(evidence, issue)
-    try:
-        check_shape(predicate)
-    except ValueError as error:
-        raise InputError(f"gives a certificate that the schema refuses ({error})", where=str(run)) from None
     subject = (evidence.system["name"], digest_of(evidence.materials, "system"))
+    try:  # what `verify` would refuse is not signed
+        check_shape(predicate)
+        check_consistency(predicate, subject[1])
+    except ValueError as error:
+        raise InputError(f"gives a certificate that would be refused ({error})", where=str(run)) from None
     return Certified(sign_statement(signer, PREDICATE_TYPE, subject, predicate), predicate)
 
 

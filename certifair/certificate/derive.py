@@ -115,14 +115,21 @@ def all_terms(evidence: Evidence) -> list[Terms]:
     layer = policy.layer
     asked = any(item.form == "projection" for item in properties)
     if evidence.multipliers is not None and layer is not None and policy.served_metric is not None and not asked:
-        properties.append(projection_property(layer, "projection" if "projection" not in taken else "layer-projection"))
+        properties.append(projection_property(layer, _free("projection", taken)))
     if evidence.model is not None and not any(item.kind == "replay" for item in properties):
-        properties.append(replay_property(name="replay" if "replay" not in taken else "network-replay"))
+        properties.append(replay_property(name=_free("replay", taken)))
     forms = [] if evidence.stream is None else ["chain", *(["steps"] if evidence.stream.duals is not None else [])]
     for form in forms:
         if not any(item.form == form for item in properties):
-            properties.append(log_property(form, form if form not in taken else f"log-{form}"))
+            properties.append(log_property(form, _free(form, taken)))
     return [terms_of(item, evidence.values) for item in properties]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, or a longer one that no property of the policy has."""
+    while name in taken:
+        name = f"certifair-{name}"
+    return name
 
 
 def _groups(evidence: Evidence, terms: list[Terms]) -> list[Json]:

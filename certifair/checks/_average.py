@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._history import Steps, replayed, stream_of
+from certifair.checks._history import Steps, check_rows, replayed, stream_of
 from certifair.checks._tally import UNIT, Tally
 from certifair.checks.average import PROMISED
 from certifair.evidence.bundle import Evidence
@@ -49,16 +49,17 @@ class _Batches:
 
     def _sum(self, row: Row, counted: NDArray[np.bool_]) -> tuple[Fraction, Fraction]:
         """Bounds of Σ people × |difference of means| over the batches that count."""
-        low, high = (ends[counted] for ends in self._differences(row))
         people = self.people[counted]
-        if not np.isfinite(high).all():  # beyond the range of float64
+        with np.errstate(over="ignore"):
+            low, high = (ends[counted] * people for ends in self._differences(row))
+        try:  # fsum rounds once, the products before it once each: one neighbour further is a bound
+            lower = math.nextafter(math.fsum(np.nextafter(low, -np.inf).tolist()), -math.inf)
+            upper = math.nextafter(math.fsum(np.nextafter(high, np.inf).tolist()), math.inf)
+            return Fraction(lower), Fraction(upper)
+        except OverflowError:  # beyond the range of float64
             exact = (self.tally.exact_value(row, batch) or Fraction(0) for batch in np.flatnonzero(counted).tolist())
             total = sum((int(b) * value for b, value in zip(people, exact, strict=True)), Fraction(0))
             return total, total
-        # fsum rounds once, the products before it once each: one neighbour further is a bound
-        lower = math.fsum(np.nextafter(low * people, -np.inf).tolist())
-        upper = math.fsum(np.nextafter(high * people, np.inf).tolist())
-        return Fraction(math.nextafter(lower, -math.inf)), Fraction(math.nextafter(upper, math.inf))
 
     def _differences(self, row: Row) -> tuple[Floats, Floats]:
         """Bounds of |difference of means| in every batch, (T,)."""
@@ -85,7 +86,9 @@ def _skipped(batches: _Batches, row: Row) -> Json:
 
 
 def _promises(terms: Terms, evidence: Evidence, batches: _Batches) -> Json:
-    steps, stream = replayed(terms, evidence), stream_of(terms, evidence)
+    stream = stream_of(terms, evidence)
+    check_rows(terms, evidence)
+    steps = replayed(terms, evidence)
     assert stream.algorithm is not None
     epsilon = parse_decimal(stream.algorithm["epsilon"])
     valid = not steps.faults  # a theorem about logs whose steps are right
@@ -102,7 +105,9 @@ def _promises(terms: Terms, evidence: Evidence, batches: _Batches) -> Json:
 
 
 def _promise(steps: Steps, k: int, epsilon: Fraction, people: int) -> dict[str, str | None] | None:
-    """None where the last step size is beyond all use: 12 places do not hold it."""
+    """None where the last step size is beyond all use (12 places do not hold it), or the multiplier is infinite."""
+    if not np.isfinite(steps.multipliers[k, -1]):
+        return None
     last = round_up(Fraction(float(steps.multipliers[k, -1])), PLACES)
     eta = round_down(Fraction(float(steps.eta[steps.counts[k]][-1])), PLACES)
     if parse_decimal(eta) == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -69,6 +70,16 @@ def measure(terms: Terms, evidence: Evidence) -> Json:
     }
 
 
+def check_rows(terms: Terms, evidence: Evidence) -> None:
+    """The claim's rows are those that the algorithm keeps. Raises InputError."""
+    layer = evidence.policy.layer
+    kept = None if layer is None or layer.metric is None else terms_of(stream_property(layer), evidence.values)
+    same = ("metric_name", "sensitive_features", "intersectional", "condition_on", "conditions")
+    if kept is None or any(getattr(terms, name) != getattr(kept, name) for name in same):
+        what = f"claim {terms.id!r} is about other groups than those that the layer's multipliers keep"
+        raise InputError(what, advice="give it the metric, features, intersectional and condition of [layer]")
+
+
 def replayed(terms: Terms, evidence: Evidence) -> Steps:
     """Every dual step of the log again. Raises InputError where no log of the paper's algorithm is there."""
     stream = stream_of(terms, evidence)
@@ -104,15 +115,19 @@ def _values(tally: Tally, row: Row, counts: NDArray[np.bool_]) -> Iterator[Fract
 
 
 def _nearest(value: Fraction) -> float:
-    """Python divides integers with one rounding, to the nearest float64, ties to even."""
-    return value.numerator / value.denominator
+    """Python divides integers with one rounding, to the nearest float64, ties to even; infinite beyond its range."""
+    try:
+        return value.numerator / value.denominator
+    except OverflowError:
+        return math.inf
 
 
 def _dual_step(
     multipliers: Floats, eta: Floats, people: NDArray[np.int64], gaps: Floats, epsilon: float, counts: NDArray[np.bool_]
 ) -> Floats:
     """max(0, multiplier + eta · (people · (gap − epsilon))) where a row counts, (K, T)."""
-    moved = np.maximum(0.0, multipliers + eta * (people.astype(np.float64) * (gaps - epsilon)))
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite where IEEE 754 says so
+        moved = np.maximum(0.0, multipliers + eta * (people.astype(np.float64) * (gaps - epsilon)))
     found: Floats = np.where(counts, moved, multipliers)
     return found
 

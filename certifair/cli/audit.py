@@ -6,18 +6,17 @@ import argparse
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certifair.cli.options import check_out
+from certifair.cli.options import check_out, head_opener
 from certifair.errors import InputError, UntrustedError
 
 if TYPE_CHECKING:
     from certifair.evidence.audit.engines.base import Engine
     from certifair.evidence.audit.sources import Digests
-    from certifair.evidence.log.chain import LogHead
 
 TICK = 0.2
 """Seconds between two looks at the progress."""
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         intersectional=args.intersectional,
         threshold=None if args.threshold is None else _decimal(args.threshold),
     )
-    open_head = None if args.public_key is None else _opener(args.public_key)
+    open_head = None if args.public_key is None else head_opener(args.public_key)
     watch = _watched if sys.stderr.isatty() else None
     try:
         where = str(args.policy)
@@ -75,15 +74,6 @@ def run(args: argparse.Namespace) -> int:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(to_text(found).encode(encoding, "backslashreplace").decode(encoding))
     return 0 if found.verdict is None else found.verdict.exit_code
-
-
-def _opener(path: Path) -> Callable[[bytes], LogHead]:
-    """Opens heads that this key signed."""
-    from certifair.certificate.keys import load_public_key
-    from certifair.certificate.log_head import open_head
-
-    key = load_public_key(path)
-    return lambda content: open_head(content, [key], "head.json")
 
 
 def _decimal(text: str) -> Fraction:

@@ -18,6 +18,7 @@ from certifair.spec.printable import printable
 
 if TYPE_CHECKING:
     from certifair.certificate.verify import Expectations
+    from certifair.evidence.log.reader import OpenHead
 
 PASSPHRASE = "CERTIFAIR_PASSPHRASE"  # noqa: S105 — the name of a variable, not a secret
 
@@ -91,6 +92,15 @@ def expectations(args: argparse.Namespace) -> Expectations:
         model_sha256=None if args.model is None else sha256(read_input(args.model)),
         registrar_keys=load_public_keys(args.registrar_key),
     )
+
+
+def head_opener(path: Path) -> OpenHead:
+    """Opens the heads of logs that this key signed."""
+    from certifair.certificate.keys import load_public_key
+    from certifair.certificate.log_head import open_head
+
+    key = load_public_key(path)
+    return lambda content: open_head(content, [key], "head.json")
 
 
 def subject_digest(text: str) -> str:

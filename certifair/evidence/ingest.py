@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,9 @@ from certifair.spec import Json
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy, PredictionsSpec, Values
 from certifair.spec.toml_reader import nearest
+
+if TYPE_CHECKING:
+    from certifair.evidence.log.reader import OpenHead
 
 
 def ingest(source: Any, policy: str | Path, out: str | Path, multipliers: Any = None) -> int:
@@ -50,16 +53,16 @@ def ingest(source: Any, policy: str | Path, out: str | Path, multipliers: Any = 
     return _write(contents, exclusions, out)
 
 
-def ingest_log(folder: str | Path, policy: str | Path, out: str | Path) -> int:
+def ingest_log(folder: str | Path, policy: str | Path, out: str | Path, open_head: OpenHead | None = None) -> int:
     """Write the bundle `out` from a log's folder (certificates/README.md 12) and a policy file; as `ingest`.
 
     The log's columns are what they are, whatever `[data]` and `[predictions]` call those of other tables; everybody in
-    the log is kept, and the log itself becomes part of the bundle.
+    the log is kept, and the log itself becomes part of the bundle. `open_head` verifies the signature of its head.
     """
     path, out, folder = Path(policy), Path(out), Path(folder)
     content = files.read_input(path)
     parsed = Policy.parse(content, str(path))
-    log = read_bundled_log(folder)
+    log = read_bundled_log(folder, open_head)
     values = parsed.declared(str(path))
     if missing := [name for name in values if FEATURE + name not in log.table.column_names]:
         raise InputError(f"has no column {FEATURE + missing[0]!r}", where=str(folder), advice="serve with that feature")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import TYPE_CHECKING, NamedTuple, final
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,9 @@ from certifair.exact.decimals import format_decimal
 from certifair.spec import Json, metrics
 from certifair.spec.groups import partitions_of
 from certifair.spec.policy import Policy, Values
+
+if TYPE_CHECKING:
+    from certifair.evidence.log.reader import OpenHead
 
 LOG = "log"
 _MULTIPLIER = "multiplier."
@@ -60,12 +63,12 @@ class BundledLog(NamedTuple):
     table: pa.Table
 
 
-def read_bundled_log(folder: Path) -> BundledLog:
+def read_bundled_log(folder: Path, open_head: OpenHead | None = None) -> BundledLog:
     """Read a log's folder. Raises InputError where it cannot be read, UntrustedError [log] where it is not whole."""
     from certifair.evidence.log.reader import whole_log
     from certifair.evidence.log.records import values_of
 
-    log = whole_log(folder)
+    log = whole_log(folder, open_head)
     table = log.table()
     duals = None
     if "step" in table.column_names:
@@ -98,9 +101,17 @@ def check_log(
         raise InputError(
             "is the log of another system", where=where, advice="its header names the digest of system.json"
         )
+    wanted = [FEATURE + name for name in values]
+    if missing := [name for name in wanted if name not in log.table.column_names]:
+        what = f"has no column {missing[0]!r}: its head would not commit to who is in which group"
+        raise InputError(what, where=where, advice="serve with every feature and condition that the policy names")
+    if "score" not in predictions.column_names:
+        raise InputError("has scores, and the bundle has none", where=where)
     pairs = [("row_id", data["row_id"]), ("batch", predictions["batch_id"])]
-    pairs += [(name, predictions[name]) for name in ("score", "prediction") if name in predictions.column_names]
-    pairs += [(FEATURE + name, data[FEATURE + name]) for name in values if FEATURE + name in log.table.column_names]
+    pairs += [
+        *((name, predictions[name]) for name in ("score", "prediction")),
+        *((name, data[name]) for name in wanted),
+    ]
     if log.table.num_rows != data.num_rows:
         raise InputError(f"has {log.table.num_rows} records for {data.num_rows} people", where=where)
     for name, column in pairs:

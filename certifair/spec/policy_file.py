@@ -13,6 +13,7 @@ from certifair.spec import metrics
 from certifair.spec import toml_reader as read
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import (
+    LOG_FORMS,
     DataSpec,
     GateSpec,
     LayerSpec,
@@ -202,6 +203,9 @@ def _check_ids(policy: Policy, where: str) -> None:
     for name in ids:
         if ids.count(name) > 1:
             raise PolicyError(f"two properties have the id {name!r}", where=where, advice="ids must differ")
+    for form in LOG_FORMS:
+        if sum(item.form == form for item in policy.properties) > 1:
+            raise PolicyError(f"two properties have the form {form!r}", where=where, advice="a log has one of them")
 
 
 def _check_size(policy: Policy, item: Property, where: str) -> None:

@@ -163,7 +163,7 @@ def test_a_model_in_the_bundle_is_replayed_unasked() -> None:
     assert derive(evidence)["nonClaims"][0] == NOT_OBSERVED
     taken = 'kind = "feasibility"\nmetric = "demographic_parity"\nsensitive_features = "g"\nepsilon = 9\n'
     sample = dataclasses.replace(sample, properties=[f'[[property]]\nid = "replay"\n{taken}'])
-    assert [terms.id for terms in all_terms(evidence_of(sample))] == ["replay", "network-replay"]
+    assert [terms.id for terms in all_terms(evidence_of(sample))] == ["replay", "certifair-replay"]
     asked = all_terms(evidence_of(exact_sample(GOOD, "0.5")))
     assert [(terms.id, terms.threshold) for terms in asked] == [("scores", Fraction(1, 2))]
 

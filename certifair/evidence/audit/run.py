@@ -22,7 +22,7 @@ from certifair.spec.policy import Policy
 from certifair.spec.verdict import Verdict
 
 if TYPE_CHECKING:
-    from certifair.evidence.log.chain import LogHead
+    from certifair.evidence.log.reader import OpenHead
 
 Watch = Callable[[Digests, Engine], AbstractContextManager[None]]
 
@@ -51,7 +51,7 @@ def audit(
     where: str = "policy",
     engine: str = "duckdb",
     watch: Watch | None = None,
-    open_head: Callable[[bytes], LogHead] | None = None,
+    open_head: OpenHead | None = None,
 ) -> Audit:
     """Count every row of the files, folders and globs, and judge the pooled properties of the policy, if there is one.
 
@@ -83,7 +83,7 @@ def audit(
     )
 
 
-def _chain(folder: Path, open_head: Callable[[bytes], LogHead] | None) -> Json:
+def _chain(folder: Path, open_head: OpenHead | None) -> Json:
     """A log's own digests, recomputed. Raises UntrustedError where they do not hold."""
     from certifair.evidence.log.reader import whole_log
 

@@ -28,6 +28,8 @@ from certifair.evidence.log.writer import HEAD
 
 MAX_HEAD: Final = 1 << 24
 _STEP: Final = "log"
+OpenHead = Callable[[bytes], LogHead]
+"""Verifies the signature of a head.json, and gives what it states."""
 
 
 @final
@@ -144,7 +146,7 @@ def read_log(folder: Path) -> Log:
     return Log(folder, walk.header, tuple(walk.chain), tuple(walk.faults), statement, tuple(digests))
 
 
-def whole_log(folder: Path, open_head: Callable[[bytes], LogHead] | None = None) -> Log:
+def whole_log(folder: Path, open_head: OpenHead | None = None) -> Log:
     """Read and check a log as evidence: its records and its head, if it has one.
 
     `open_head` opens head.json and verifies its signature; without it what head.json states is compared, whoever signed
