@@ -82,6 +82,7 @@ def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
         for name, content in contents.items():
             (temporary / name).parent.mkdir(exist_ok=True)
             write_atomic(temporary / name, content)
+        _sync_directory(temporary)
         os.replace(temporary, path)
         _sync_directory(path.parent)
     except OSError as error:

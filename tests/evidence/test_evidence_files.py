@@ -113,13 +113,14 @@ def test_a_long_name_is_refused_without_a_trace(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------- a folder
-CONTENTS = {"one": b"1", "two": b"2"}
+CONTENTS = {"one": b"1", "log/three": b"3", "two": b"2"}
 
 
 def test_a_folder_appears_whole(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "run"
     files.write_directory(out, CONTENTS)
-    assert {path.name: path.read_bytes() for path in out.iterdir()} == CONTENTS
+    found = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert found == CONTENTS
     assert entries(out.parent) == ["run"]
     assert stat.S_IMODE(out.stat().st_mode) & 0o700 == 0o700
 
@@ -128,7 +129,7 @@ def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
     out = tmp_path / "run"
     out.mkdir()
     files.write_directory(out, CONTENTS)
-    assert entries(out) == ["one", "two"]
+    assert entries(out) == ["log", "one", "two"]
 
 
 def test_what_exists_is_left_alone(tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_what_exists_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["replace", "fsync"])
-@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize("after", [0, 1, 2, 3])
 def test_an_interrupted_folder_leaves_nothing(tmp_path: Path, monkeypatch: Patch, call: str, after: int) -> None:
     """The call fails at the first file, at the second, and when the folder itself gets its name."""
     real = getattr(os, call)

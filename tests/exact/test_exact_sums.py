@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from certifair.exact import sums
-from certifair.exact.sums import ExactSums, exact_counts, exact_sums
+from certifair.exact.sums import ExactSums, exact_counts, exact_sums, line_runs
 from tests.oracles.exact_oracle import cell_sums
 
 FIXED = settings(derandomize=True, deadline=None)
@@ -159,3 +159,21 @@ def test_counts_refuse_floats_and_large_integers() -> None:
     for amounts in (np.array([1.0]), np.array([2**30 + 1]), np.array([-(2**63)])):
         with pytest.raises(ValueError, match="amounts"):
             exact_counts(amounts, np.array([0]), 1)
+
+
+@FIXED
+@given(
+    st.lists(st.lists(st.floats(-1e300, 1e300), min_size=3, max_size=3), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=8),
+)
+def test_runs_of_lines_are_the_sums_of_their_parts(lines: list[list[float]], ends: list[tuple[int, int]]) -> None:
+    runs = [(min(a, b, len(lines)), min(max(a, b), len(lines))) for a, b in ends]
+    starts, stops = (np.array(part, dtype=np.int64) for part in zip(*runs, strict=True))
+    size = 3 * len(lines)
+    whole = exact_sums(np.array(lines).ravel(), np.arange(size), size)
+    found = whole.runs(3, starts, stops)
+    for k, (start, stop) in enumerate(runs):
+        for c in range(3):
+            assert found.exact(3 * k + c) == sum((Fraction(line[c]) for line in lines[start:stop]), Fraction(0))
+    counts = np.arange(size, dtype=np.int64).reshape(-1, 3)
+    assert line_runs(counts, starts, stops).tolist() == [counts[a:b].sum(axis=0).tolist() for a, b in runs]
