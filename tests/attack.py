@@ -1,7 +1,8 @@
 """Attacks on the verifier and the gate by the ten thousands: `make attack`, or `python tests/attack.py --count N`.
 
-Four kinds: certificates mutated and signed again by the trusted key, before the true bundle; bundles with changed
-bytes; tables changed and ingested again; policies, the owner's and those of a gate. An acceptance is harmless if every
+Five kinds: certificates mutated and signed again by the trusted key, before the true bundle; bundles with changed
+bytes; logs with changed, swapped or missing segments, or written anew; tables changed and ingested again; policies, the
+owner's and those of a gate. An acceptance is harmless if every
 claim that passes is true of the raw table, computed with fractions (tests/golden/truth.py). The last line counts the
 false claims that were accepted; more than none, or a crash, exits with 1.
 """
@@ -36,12 +37,22 @@ from certifair.certificate.times import parse_time  # noqa: E402
 from certifair.certificate.verify import Expectations, Verified, verify_certificate  # noqa: E402
 from certifair.errors import InputError, UntrustedError  # noqa: E402
 from certifair.evidence.bundle import PATHS, manifest_of  # noqa: E402
+from certifair.evidence.canonical import canonical  # noqa: E402
 from certifair.gate.evaluate import evaluate  # noqa: E402
 from certifair.spec.policy import Policy  # noqa: E402
 from certifair.spec.terms import terms_of  # noqa: E402
 from certifair.spec.verdict import Verdict  # noqa: E402
 from tests.golden.cases import CASES, ISSUED, NOW, PRIVATE, Case, pinned  # noqa: E402
+from tests.golden.change import (  # noqa: E402
+    changed_bytes,
+    changed_columns,
+    changed_head,
+    changed_metadata,
+    changed_policy,
+    spread,
+)
 from tests.golden.forge import certificate, digest, seal  # noqa: E402
+from tests.golden.logs import as_logged, log_files, log_head, logged_rows, write_log  # noqa: E402
 from tests.golden.mutate import Mutator, harm, payload  # noqa: E402
 from tests.golden.truth import MISSING, false_claims, holds, people_of  # noqa: E402
 
@@ -68,8 +79,8 @@ class Attacker:
         self.number += 1
         return self.folder / f"run-{self.number}"
 
-    def pick(self) -> tuple[Case, Path, Json]:
-        return self.built[self.draw.choice(list(self.built))]
+    def pick(self, *, logged: bool = False) -> tuple[Case, Path, Json]:
+        return self.built[self.draw.choice([n for n, (case, _, _) in self.built.items() if case.log or not logged])]
 
     def certificates(self) -> str:
         """A mutated certificate, signed again, with the evidence at hand."""
@@ -77,7 +88,7 @@ class Attacker:
         mutated = self.mutator.mutated(predicate)
         verify_certificate(seal(payload(mutated)), EXPECT, evidence)
         accepted = mutated["predicate"]
-        return "false" if harm(predicate, accepted) or false_claims(accepted, rows_of(case)) else "harmless"
+        return "false" if harm(predicate, accepted) or false_claims(accepted, rows_of(case, evidence)) else "harmless"
 
     def bundles(self) -> str:
         """Bytes of one file of the bundle changed; half of the time manifest and certificate go along with it."""
@@ -85,22 +96,114 @@ class Attacker:
         contents = {role: (evidence / path).read_bytes() for role, path in PATHS.items() if (evidence / path).exists()}
         role = self.draw.choice(list(contents))
         contents[role] = changed_bytes(self.draw, contents[role])
+        log = log_files(evidence / "log") if (evidence / "log").exists() else {}
+        run = self.laid_out(contents, log)
         found = copy.deepcopy(predicate)
         if self.draw.random() < 0.5 and role != "manifest":
-            exclusions = json.loads(contents["manifest"])["exclusions"]
-            try:
-                contents["manifest"] = manifest_of(contents, exclusions)
-            except Exception:  # not even Parquet: leave the manifest as it was
-                contents["manifest"] += b" "
-            for item in found["materials"]:
-                item["sha256"] = digest(contents[item["role"]])
-            found["policy"]["sha256"] = digest(contents["policy"])
+            self.gone_along(run, contents, found)
+        verify_certificate(certificate(found), EXPECT, run)
+        return "false" if false_claims(found, stored_rows(run)) else "harmless"
+
+    def laid_out(self, contents: dict[str, bytes], log: dict[str, bytes]) -> Path:
+        """A fresh bundle of these files."""
         run = self.fresh()
         run.mkdir()
         for name, content in contents.items():
             (run / PATHS[name]).write_bytes(content)
+        if log:
+            (run / "log").mkdir()
+        for name, content in log.items():
+            (run / "log" / name).write_bytes(content)
+        return run
+
+    def gone_along(self, run: Path, contents: dict[str, bytes], found: Json) -> None:
+        """Manifest and certificate state the digests of what lies there now."""
+        manifest = json.loads(contents["manifest"])
+        try:
+            contents["manifest"] = manifest_of(contents, manifest["exclusions"])
+        except Exception:  # not even Parquet: leave the manifest as it was
+            contents["manifest"] += b" "
+        else:
+            logs = [item for item in manifest["files"] if item["role"] == "log"]
+            for item in [*logs, *(item for item in found["materials"] if item["role"] == "log")]:
+                item |= {"sha256": log_head(run / "log"), "rowCount": len(logged_rows(run / "log"))}
+            stated = json.loads(contents["manifest"])
+            contents["manifest"] = canonical({**stated, "files": stated["files"] + logs})
+        (run / PATHS["manifest"]).write_bytes(contents["manifest"])
+        for item in found["materials"]:
+            item["sha256"] = item["sha256"] if item["role"] == "log" else digest(contents[item["role"]])
+        for claim in found["claims"]:
+            if claim["form"] == "chain":
+                claim["witness"]["head"] = next(item["sha256"] for item in found["materials"] if item["role"] == "log")
+        found["policy"]["sha256"] = digest(contents["policy"])
+
+    def logs(self) -> str:
+        """A log with changed, swapped, missing or new segments, or another; half of the time all else goes along."""
+        case, evidence, predicate = self.pick(logged=True)
+        contents = {role: (evidence / path).read_bytes() for role, path in PATHS.items() if (evidence / path).exists()}
+        run, found = self.laid_out(contents, self.changed_log(case, evidence)), copy.deepcopy(predicate)
+        if self.draw.random() < 0.5:
+            try:
+                self.gone_along(run, contents, found)
+            except Exception:  # no log any more: the certificate cannot go along
+                return self.verified(found, run)
+        return self.verified(found, run)
+
+    def verified(self, found: Json, run: Path) -> str:
         verify_certificate(certificate(found), EXPECT, run)
         return "false" if false_claims(found, stored_rows(run)) else "harmless"
+
+    def changed_log(self, case: Case, evidence: Path) -> dict[str, bytes]:
+        """The files of a log that is not the bundle's."""
+        files, draw = log_files(evidence / "log"), self.draw
+        name, other = draw.choice(list(files)), draw.choice(list(files))
+        action = draw.choice(["bytes", "swap", "drop", "copy", "rename", "metadata", "head", "again", "again", "again"])
+        if action == "bytes":
+            files[name] = changed_bytes(draw, files[name])
+        elif action == "swap":
+            files[name], files[other] = files[other], files[name]
+        elif action == "drop":
+            del files[name]
+        elif action == "copy":
+            files[draw.choice(["00000003.parquet", "more.parquet", "00000002.PARQUET"])] = files[name]
+        elif action == "rename":
+            files[draw.choice(["00000000.parquet", "00000009.parquet", "head.JSON"])] = files.pop(name)
+        elif action == "head" and "head.json" in files:
+            files["head.json"] = changed_head(draw, files["head.json"])
+        elif action == "metadata":
+            files |= {name: changed_metadata(draw, content) for name, content in files.items() if name != "head.json"}
+        else:
+            folder = self.fresh()
+            self.write_again(case, evidence, folder)
+            files = {name: content for name, content in log_files(folder).items() if not name.startswith("open.")}
+        return files
+
+    def write_again(self, case: Case, evidence: Path, folder: Path) -> None:
+        """The same people in a log of another writer: other duals, another start, other segments."""
+        assert case.log is not None
+        draw, columns, log = self.draw, {k: list(v) for k, v in case.columns.items()}, case.log
+        action = draw.choice(["duals", "duals", "start", "segments", "algorithm", "system", "people"])
+        if action == "duals":
+            name, k = draw.choice(log.shared), draw.randrange(len(columns["sex"]))
+            value = columns[name][k] + draw.choice([1, 2, 1e-15, -1e-15, 0.1, -1])
+            columns[name][k] = int(value) if name == "step" else float(value)
+            columns[name] = spread(columns, name, k)
+        elif action == "start":
+            start = {**log.algorithm["start"], "step": draw.choice([0, 1, 5, -1, True, "0"])}
+            texts = [draw.choice(["0x0.0p+0", "0x1p-3", "0x1.0000000000000p-3", "nan"]) for _ in log.rows]
+            start |= {"multipliers": texts} if draw.random() < 0.5 else {}
+            log = replace(log, algorithm={**log.algorithm, "start": start})
+        elif action == "algorithm":
+            key = draw.choice(list(log.algorithm))
+            new = draw.choice(["0.1", "1", "zero", None, True, [], ["age"], "demographic_parity", 0])
+            log = replace(log, algorithm={**log.algorithm, key: new})
+        elif action == "people":
+            columns = changed_columns(draw, columns)
+        else:
+            log = replace(log, segment_records=draw.choice([1, 5, 1000])) if action == "segments" else log
+            log = replace(log, names_system=not log.names_system) if action == "system" else log
+        policy = (evidence / PATHS["policy"]).read_bytes()
+        write_log(folder, columns, log, policy, None)
 
     def tables(self) -> str:
         """Another table under the same policy, before the old certificate, one with new digests, or a new one."""
@@ -115,16 +218,19 @@ class Attacker:
             found = certify_bundle(run, signer_of(PRIVATE["owner"]), now=ISSUED, serial="new").predicate
         elif action == "digests":
             for item in found["materials"]:
-                content = (run / PATHS[item["role"]]).read_bytes()
-                item["sha256"] = digest(content)
+                of_log = item["role"] == "log"
+                item["sha256"] = log_head(run / "log") if of_log else digest((run / PATHS[item["role"]]).read_bytes())
                 if item["rowCount"] is not None and item["role"] != "multipliers":
-                    item["rowCount"] = len(rows_of(replace(case, columns=columns)))
+                    item["rowCount"] = len(rows_of(replace(case, columns=columns), run))
+            for claim in found["claims"]:
+                if claim["form"] == "chain":
+                    claim["witness"]["head"] = log_head(run / "log")
         verify_certificate(certificate(found), EXPECT, run)
-        return "false" if false_claims(found, rows_of(replace(case, columns=columns))) else "harmless"
+        return "false" if false_claims(found, rows_of(replace(case, columns=columns), run)) else "harmless"
 
     def policies(self) -> str:
         """The owner's policy changed and certified, or the certificate before the policy of a relying party."""
-        case, _, predicate = self.pick()
+        case, evidence, predicate = self.pick()
         text = changed_policy(self.draw, case.policy)
         if self.draw.random() < 0.3:
             return self.certified_anew(case, text)
@@ -138,17 +244,15 @@ class Attacker:
             claim = next(claim for claim in predicate["claims"] if claim["id"] == answer.claim)
             demanded = terms_of(item, policy.declared()).to_json()
             # Cells stand in the owner's order of groups, and bounds have the owner's confidence.
-            asked = {
-                **claim,
-                **{key: demanded[key] for key in ("threshold", "tau", "minGroupSize", "decisionThreshold")},
-            }
+            keys = ("threshold", "tau", "minGroupSize", "decisionThreshold", "span")
+            asked = {**claim, **{key: demanded[key] for key in keys}, "witness": boxed(claim["witness"], policy)}
             fixed = ("kind", "form", "map", "metric", "conditionOn", "intersectional")
             about = all(demanded[key] == claim[key] for key in fixed)
             about &= set(demanded["sensitiveFeatures"]) == set(claim["sensitiveFeatures"])
             about &= sorted(demanded["conditions"]) == sorted(set(claim["conditions"]) - {MISSING})
             if demanded["confidence"] is not None:
                 about &= Fraction(claim["confidence"]) >= Fraction(demanded["confidence"])
-            if not about or not holds(asked, predicate, rows_of(case)):
+            if not about or not holds(asked, predicate, rows_of(case, evidence)):
                 return "false"
             outcome = "harmless"
         return outcome
@@ -162,6 +266,8 @@ class Attacker:
         signer = signer_of(PRIVATE["owner"])
         made = certify_bundle(folder / "run", signer, now=ISSUED, serial="anew")
         verify_certificate(made.content, EXPECT, folder / "run")
+        if case.log is not None:
+            return "false" if false_claims(made.predicate, rows_of(case, folder / "run")) else "harmless"
         spec = Policy.parse(text.encode()).data
         rows = people_of(case.columns, "test" if spec.split else None)
         names = Policy.parse(text.encode()).predictions
@@ -172,12 +278,31 @@ class Attacker:
         return "false" if false_claims(made.predicate, rows) else "harmless"
 
 
-def rows_of(case: Case) -> list[Json]:
-    return people_of(case.columns, "test" if "certify" in case.policy else None)
+def boxed(witness: Json, policy: Policy) -> Json:
+    """The witness with the box that the relying party asks for."""
+    if not witness.get("bounds"):
+        return witness
+    layer = policy.layer
+    return {**witness, "bounds": None if layer is None else {"lower": layer.lower, "upper": layer.upper}}
+
+
+def rows_of(case: Case, run: Path) -> list[Json]:
+    """The people of the case; those of a log with its head, as it lies in the bundle."""
+    if case.log is None:
+        return people_of(case.columns, "test" if "certify" in case.policy else None)
+    more = {"algorithm": case.log.algorithm, "head": log_head(run / "log")}
+    return [{**row, **more} for row in people_of(as_logged(case.columns, case.log))]
 
 
 def stored_rows(run: Path) -> list[Json]:
     """The people of a bundle as they stand in its files."""
+    rows = bundled_rows(run)
+    if not (run / "log").exists():
+        return rows
+    return [{**logged, **row} for logged, row in zip(logged_rows(run / "log"), rows, strict=True)]
+
+
+def bundled_rows(run: Path) -> list[Json]:
     data, served = (pq.read_table(run / PATHS[role]).to_pylist() for role in ("data", "predictions"))
     names = {"prediction": "served", "batch_id": "batch"}
     rows = [{**one, **other} for one, other in zip(data, served, strict=True)]
@@ -185,87 +310,10 @@ def stored_rows(run: Path) -> list[Json]:
     return [{names.get(k, k): value for k, value in row.items()} for row in bare]
 
 
-def changed_bytes(draw: random.Random, content: bytes) -> bytes:
-    found = bytearray(content)
-    for _ in range(draw.choice((1, 1, 3))):
-        at = draw.randrange(len(found))
-        action = draw.choice(["flip", "flip", "set", "drop", "insert", "cut", "swap"])
-        if action == "flip":
-            found[at] ^= 1 << draw.randrange(8)
-        elif action == "set":
-            found[at] = draw.choice(b"\x00\xff09 .\"']}fm")
-        elif action == "drop" and len(found) > 1:
-            del found[at]
-        elif action == "insert":
-            found.insert(at, draw.choice(b"\x00 \n0#"))
-        elif action == "cut" and at > 0:
-            del found[at:]
-        else:
-            other = draw.randrange(len(found))
-            found[at], found[other] = found[other], found[at]
-    return bytes(found)
-
-
-def changed_columns(draw: random.Random, columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    found = {name: list(values) for name, values in columns.items()}
-    n = len(found["sex"])
-    for _ in range(draw.choice((1, 1, 2, 20))):
-        i, j = draw.randrange(n), draw.randrange(n)
-        name = draw.choice(["sex", "sex", "served", "served", "score", "label", "batch", "region", "age"])
-        action = draw.choice(["swap", "copy", "nudge", "nudge"])
-        if action == "swap":
-            found[name][i], found[name][j] = found[name][j], found[name][i]
-        elif action == "copy":
-            found[name][i] = found[name][j]
-        elif name in ("served", "score"):
-            found[name][i] += draw.choice([1e-17, 1e-9, 0.01, -0.01, 0.3, -0.3, 5e-324, 1e300, -1.0])
-        elif name == "label":
-            found[name][i] = 1 - found[name][i]
-    if draw.random() < 0.1:
-        keep = draw.sample(range(n), n - draw.randrange(1, 5))
-        found = {name: [values[k] for k in keep] for name, values in found.items()}
-    return found
-
-
-def changed_policy(draw: random.Random, text: str) -> str:
-    action = draw.random()
-    if action < 0.2:
-        return changed_bytes(draw, text.encode()).decode("utf-8", "replace")
-    lines = text.split("\n")
-    for _ in range(draw.choice((1, 1, 2))):
-        k = draw.choice([k for k, line in enumerate(lines) if line.strip()])
-        key = lines[k].partition("=")[0].strip()
-        new = {
-            "epsilon": ["0", "0.01", "0.05", "0.1", "0.149999999", "0.2", "0.5", "1", "1e-3", "0.20000000000000001"],
-            "ratio": ["0", "0.1", "0.5", "0.8", "0.9", "1", "1.0000001"],
-            "min_group_size": ["0", "1", "3", "10", "30", "31", "1000"],
-            "confidence": ["0.5", "0.9", "0.95", "0.99", "0.999", "0." + "9" * 40, "1"],
-            "threshold": ["0", "0.4", "0.5", "0.75", "1"],
-            "metric": [
-                f'"{m}"' for m in ("demographic_parity", "equalized_odds", "equal_opportunity", "equalized_residuals")
-            ],
-            "map": ['"served"', '"scores"', '"decisions"'],
-            "kind": ['"feasibility"', '"population"', '"replay"'],
-            "method": ['"clopper_pearson"', '"beta_mixture"', '"empirical_bernstein"'],
-            "sensitive_features": ['["sex"]', '["age"]', '["sex", "age"]', '["age", "sex"]'],
-            "intersectional": ["true", "false"],
-            "sex": ['["f", "m"]', '["m", "f"]', '["f", "m", "x"]', '["f"]', '["F", "m"]'],
-            "frozen": ["true", "false"],
-            "lower": ["0", "0.1", "-1"],
-            "upper": ["1", "0.9", "2"],
-            "batch": ['"batch"', "7"],
-        }.get(key)
-        if new is None or draw.random() < 0.1:
-            extra = ["tau = 0.1", "min_group_size = 1", "intersectional = true", "threshold = 0.4", "confidence = 0.9"]
-            lines.insert(k + 1, draw.choice([*extra, 'map = "decisions"', 'map = "scores"']))
-        else:
-            lines[k] = f"{key} = {draw.choice(new)}"
-    return "\n".join(lines)
-
-
 KINDS: dict[str, tuple[int, Callable[[Attacker], str]]] = {
     "certificates": (10, Attacker.certificates),
     "bundles": (4, Attacker.bundles),
+    "logs": (4, Attacker.logs),
     "tables": (3, Attacker.tables),
     "policies": (3, Attacker.policies),
 }

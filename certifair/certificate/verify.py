@@ -149,8 +149,8 @@ def check_evidence(predicate: Json, root: Path) -> Verdict:
         found = {role: sha256(content) for role, content in contents.items()}
         _check_digests(predicate["materials"], found | ({} if log is None else {"log": log.stream.head}), root)
         derived = derive(load(contents, str(root), log), published=False)
-    except InputError as error:
-        raise UntrustedError("evidence", error.what, where=error.where) from None
+    except (InputError, UntrustedError) as error:  # a log that is not whole says so at a step of its own
+        raise UntrustedError("evidence", error.what, where=error.where, advice=error.advice) from None
     for member, value in derived.items():
         if member in ("claims", "verdict"):
             continue

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from certifair.errors import InputError
-from certifair.evidence.columns import FEATURE
+from certifair.evidence.canonical import canonical
+from certifair.evidence.columns import FEATURE, column_of
 from certifair.evidence.tables import first_row
 from certifair.exact.decimals import format_decimal
 from certifair.spec import Json, metrics
@@ -105,13 +106,9 @@ def check_log(
     if missing := [name for name in wanted if name not in log.table.column_names]:
         what = f"has no column {missing[0]!r}: its head would not commit to who is in which group"
         raise InputError(what, where=where, advice="serve with every feature and condition that the policy names")
-    if "score" not in predictions.column_names:
-        raise InputError("has scores, and the bundle has none", where=where)
-    pairs = [("row_id", data["row_id"]), ("batch", predictions["batch_id"])]
-    pairs += [
-        *((name, predictions[name]) for name in ("score", "prediction")),
-        *((name, data[name]) for name in wanted),
-    ]
+    pairs = [("row_id", column_of(data, "row_id", where)), ("batch", column_of(predictions, "batch_id", where))]
+    pairs += [(name, column_of(predictions, name, where)) for name in ("score", "prediction")]
+    pairs += [(name, column_of(data, name, where)) for name in wanted]
     if log.table.num_rows != data.num_rows:
         raise InputError(f"has {log.table.num_rows} records for {data.num_rows} people", where=where)
     for name, column in pairs:
@@ -148,7 +145,7 @@ def _check_algorithm(stream: Stream, policy: Policy, values: Values, where: str)
     if policy.serve.eta0 is not None:
         expected |= {"eta0": format_decimal(policy.serve.eta0), "absent": "skip"}
     for key, value in expected.items():
-        if found.get(key) != value:
+        if key not in found or canonical(found[key]) != canonical(value):  # as bytes: in Python True equals 1
             raise InputError(f"has {key} = {found.get(key)!r}, the policy says {value!r}", where=where)
     if online == "paper":
         _check_paper(stream, policy, values, where)
@@ -189,4 +186,4 @@ def _is_multiplier(text: object) -> bool:
         value = float.fromhex(text)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return False
-    return 0 <= value < float("inf") and value.hex() == text
+    return 0 <= value < float("inf") and value.hex() == text and not text.startswith("-")

@@ -10,6 +10,7 @@ import os
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from certifair.certificate.verify import Expectations, check_evidence, verify_ce
 from certifair.errors import InputError, UntrustedError
 from certifair.evidence.bundle import PATHS, load, read_contents
 from certifair.evidence.columns import read_columns, table_bytes
+from certifair.exact.decimals import format_decimal, parse_decimal
 from tests.golden import make_golden
 from tests.golden.cases import CASES, NOW, pinned, public_pem
 from tests.golden.forge import (
@@ -40,6 +42,9 @@ from tests.golden.forge import (
     signature,
     statement,
 )
+from tests.golden.logs import Columns, log_head, logged_rows, write_log
+from tests.golden.stream_lies import member, role, stream_shapes
+from tests.golden.truth import false_claims, holds, people_of
 from tests.oracles import second_verifier
 from tests.oracles.second_verifier import Rejected
 
@@ -114,7 +119,7 @@ def test_every_stored_file_is_in_the_index() -> None:
         str(path.relative_to(FOLDER)) for step in ("accept", "reject") for path in (FOLDER / step).rglob("*.json")
     }
     assert {path for path in stored if ".evidence/" not in path} == named
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 1_600_000
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 2_100_000
 
 
 @pytest.mark.parametrize("name", sorted(path.name.split(".")[0] for path in (FOLDER / "keys").iterdir()))
@@ -188,6 +193,13 @@ def test_contradictions(predicates: dict[str, Json], name: str) -> None:
     base, edits = make_golden.contradictions()[name]
     content = certificate(edited(predicates[base], *edits))
     assert (product(entry_of(), content), second(entry_of(), content)) == ("inconsistent", "inconsistent")
+
+
+@pytest.mark.parametrize("name", stream_shapes())
+def test_shapes(predicates: dict[str, Json], name: str) -> None:
+    base, edit = stream_shapes()[name]
+    content = certificate(edited(predicates[base], edit))
+    assert (product(entry_of(), content), second(entry_of(), content)) == ("schema", "schema")
 
 
 @pytest.mark.parametrize("name", make_golden.lies())
@@ -445,6 +457,189 @@ def test_a_replay_is_computed_again(built: Built, tmp_path: Path, change: Callab
     conspired = _conspired(predicate, run)
     assert product(entry_of(), certificate(conspired)) == second(entry_of(), certificate(conspired)) == "PASS"
     assert "claim 'replay'" in refused(conspired, run)
+
+
+# The log of a bundle: as the rest of the evidence, but digested record by record.
+SEGMENTS = ("00000001.parquet", "00000002.parquet")
+
+
+@pytest.fixture
+def logged(built: Built, tmp_path: Path) -> tuple[Json, Path]:
+    return copy_of("stream-paper", built, tmp_path)
+
+
+def other_log(built: Built, tmp_path: Path, change: Callable[[Columns], Columns], **options: Any) -> Path:
+    """The folder of a log by the same writer, of other people or other algorithms."""
+    case = CASES["stream-paper"]
+    assert case.log is not None
+    policy = (built["stream-paper"][0] / "policy.toml").read_bytes()
+    write_log(tmp_path / "other", change(dict(case.columns)), replace(case.log, **options), policy, None)
+    return tmp_path / "other"
+
+
+def put_log(run: Path, folder: Path) -> None:
+    shutil.rmtree(run / "log")
+    (run / "log").mkdir()
+    for path in folder.iterdir():
+        if path.suffix in (".parquet", ".json"):
+            shutil.copy(path, run / "log")
+
+
+@pytest.mark.parametrize("name", [*SEGMENTS, "head.json"])
+def test_a_log_edited_in_any_byte_that_counts(logged: tuple[Json, Path], name: str) -> None:
+    """Whatever is not refused has the same records, in the same order, under the same header."""
+    predicate, run = logged
+    path = run / "log" / name
+    content, good, steps = path.read_bytes(), logged_rows(run / "log"), []
+    for k in range(0, len(content), max(1, len(content) // 60)):
+        path.write_bytes(content[:k] + bytes([content[k] ^ 1]) + content[k + 1 :])
+        try:
+            check_evidence(predicate, run)
+        except UntrustedError as error:
+            steps.append(error.step)
+        else:
+            assert name == "head.json" or logged_rows(run / "log") == good
+    assert set(steps) == {"evidence"}
+    assert len(steps) > 20 or name == "head.json"
+    for other in (b"", content[:-1]):
+        path.write_bytes(other)
+        refused(predicate, run)
+
+
+@pytest.mark.parametrize("kind", ["folder", "segment", "first", "swapped", "twice", "stray", "link", "fifo", "store"])
+def test_a_log_with_other_files(logged: tuple[Json, Path], kind: str) -> None:
+    predicate, run = logged
+    first, last = (run / "log" / name for name in SEGMENTS)
+    if kind == "folder":
+        shutil.rmtree(run / "log")
+    elif kind in ("segment", "first"):
+        (last if kind == "segment" else first).unlink()
+    elif kind == "swapped":
+        contents = first.read_bytes(), last.read_bytes()
+        first.write_bytes(contents[1])
+        last.write_bytes(contents[0])
+    elif kind == "twice":
+        shutil.copy(last, run / "log" / "00000003.parquet")
+    elif kind == "stray":
+        shutil.copy(last, run / "log" / "more.parquet")
+    elif kind == "store":  # what a writer has not sealed is not part of the log
+        (run / "log" / "open.sqlite").write_bytes(b"")
+        assert check_evidence(predicate, run)
+        return
+    else:
+        moved = first.rename(run.parent / "moved")
+        first.symlink_to(moved) if kind == "link" else os.mkfifo(first)
+    refused(predicate, run)
+
+
+@pytest.mark.parametrize("edit", ["segments", "records", "head", "log", "text"])
+def test_a_head_of_another_state(logged: tuple[Json, Path], edit: str) -> None:
+    predicate, run = logged
+    found = make_golden.payload_of((run / "log" / "head.json").read_bytes())
+    {
+        "segments": lambda: found["predicate"].update(segments=1, records=28),
+        "records": lambda: found["predicate"].update(records=49),
+        "head": lambda: found["subject"][0]["digest"].update(sha256="0" * 64),
+        "log": lambda: found["predicate"].update(log="another log"),
+        "text": lambda: found["predicate"].update(segments="2"),
+    }[edit]()
+    (run / "log" / "head.json").write_bytes(seal(canonical(found)))
+    refused(predicate, run)
+
+
+def _moved_score(columns: Columns) -> Columns:
+    return {**columns, "score": [value + 0.01 * (k == 7) for k, value in enumerate(columns["score"])]}
+
+
+def _moved_step(columns: Columns) -> Columns:
+    return {**columns, "step": [value + (k >= 40) for k, value in enumerate(columns["step"])]}
+
+
+def _one_less(columns: Columns) -> Columns:
+    return {name: values[:-1] for name, values in columns.items()}
+
+
+def _another_group(columns: Columns) -> Columns:
+    return {**columns, "age": [{"old": "young", "young": "old"}[value] for value in columns["age"]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (_moved_score, {}),
+        (_moved_step, {}),
+        (_one_less, {}),
+        (_another_group, {}),
+        (dict, {"names_system": False}),
+        (dict, {"segment_records": 20}),
+    ],
+    ids=["score", "step", "one-less", "group", "header", "segments"],
+)
+@pytest.mark.parametrize("along", [False, True])
+def test_another_log(
+    built: Built, logged: tuple[Json, Path], tmp_path: Path, change: Any, options: Json, along: bool
+) -> None:
+    """Another log is refused, even by a certificate and a manifest that state its head."""
+    predicate, run = logged
+    put_log(run, other_log(built, tmp_path, change, **options))
+    found = predicate
+    if along:
+        rows = len(logged_rows(run / "log"))
+        manifest = json.loads((run / "manifest.json").read_bytes())
+        (entry,) = (entry for entry in manifest["files"] if entry["role"] == "log")
+        entry.update(sha256=log_head(run / "log"), rowCount=rows)
+        (run / "manifest.json").write_bytes(canonical(manifest))
+        head = log_head(run / "log")
+        stated = digest((run / "manifest.json").read_bytes())
+        found = edited(
+            predicate, role("log", sha256=head), role("manifest", sha256=stated), member("chain", "witness/head", head)
+        )
+        assert product(entry_of(), certificate(found)) == second(entry_of(), certificate(found)) == "PASS"
+    if along and options == {"names_system": False}:  # a header need not name the system
+        assert product(entry_of(evidence=str(run)), certificate(found)) == "PASS"
+        return
+    refused(found, run)
+
+
+def people_in(built: Built, name: str) -> list[Json]:
+    case, evidence = CASES[name], built[name][0]
+    return people_of(case.columns) if case.log is None else [dict(row) for row in logged_rows(evidence / "log")]
+
+
+STREAMS = [name for name in CASES if name.startswith("stream-")]
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_truth_knows_each_claim_about_a_stream(built: Built, name: str) -> None:
+    """What passes is true; of what fails or is undecided, only a bound that is too large may be."""
+    predicate, people = built[name][1], people_in(built, name)
+    assert false_claims(predicate, people) == []
+    for claim in predicate["claims"]:
+        assert holds(claim, predicate, people) == (claim["verdict"] == "PASS")
+
+
+@pytest.mark.parametrize("form", ["pooled", "moment", "window", "weighted", "skipped", "bound", "chain"])
+def test_truth_knows_what_is_false_of_a_stream(built: Built, form: str) -> None:
+    predicate, people = built["stream-paper"][1], people_in(built, "stream-paper")
+    (claim,) = (claim for claim in predicate["claims"] if claim["form"] == form)
+    if form == "chain":
+        false = edited(claim, put("witness/head", "0" * 64))
+    else:
+        below = parse_decimal(claim["upper"]) - parse_decimal("0.000000000002")
+        false = {**claim, "threshold": format_decimal(below), "tau": "0"}
+    assert holds(claim, predicate, people)
+    assert not holds(false, predicate, people)
+
+
+def test_wider_averages_are_supported(built: Built) -> None:
+    evidence, predicate = built["stream-paper"]
+    rows = "claims/3/witness/rows/"
+    wider = edited(predicate, put(rows + "0/lower", "0"), put(rows + "0/upper", "0.0553"), rederived)
+    content = certificate(wider)
+    assert product(entry_of(evidence=str(evidence)), content) == second(entry_of(), content) == "PASS"
+    unsure = edited(wider, put(rows + "0/upper", "0.7"), rederived)
+    content = certificate(unsure)
+    assert product(entry_of(evidence=str(evidence)), content) == second(entry_of(), content) == "UNDECIDED"
 
 
 def test_fresh_keys_are_pinned_by_their_kind() -> None:

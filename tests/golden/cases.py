@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,11 +16,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from certifair.certificate.certify import Certified, Registration, certify_bundle, register_policy
 from certifair.certificate.keys import PinnedKey, pin
+from certifair.certificate.log_head import sign_head
 from certifair.certificate.sign import signer_of
 from certifair.evidence.bundle import PATHS, manifest_of, read_contents
 from certifair.evidence.canonical import strict_json
 from certifair.evidence.columns import read_columns, table_bytes
-from certifair.evidence.ingest import ingest
+from certifair.evidence.ingest import ingest, ingest_log
+from tests.golden.logs import Logged, write_log
 from tests.golden.network import INPUTS, NETWORK, encoded, network_value
 
 ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,7 +55,7 @@ def pinned(name: str) -> PinnedKey:
 @dataclass(frozen=True)
 class Case:
     """One run. `columns` are those of its table: sex, age, region, label, score, served, batch, split; income too where
-    the bundle holds the network.
+    the bundle holds the network, the dual variables where the people were served through a `log`.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Case:
     model: bytes | None = None
     replayed: bool = False
     multipliers: Mapping[str, list[Any]] | None = None
+    log: Logged | None = None
     serial: str = field(default="")
 
     def build(self, folder: Path) -> tuple[Path, Certified]:
@@ -84,7 +88,15 @@ class Case:
         return evidence, certify_bundle(evidence, signer, now=ISSUED, serial=serial, registration=registration)
 
     def ingest(self, columns: Columns, policy: Path, out: Path) -> None:
-        """A bundle of these columns, with the network where the case has one."""
+        """A bundle of these columns, with the network or the log where the case has one."""
+        if self.log is not None:
+            folder = out.with_name(f"{out.name}.log")
+            signer = signer_of(PRIVATE["owner"])
+            sign = (lambda head: sign_head(head, signer, ISSUED)) if self.log.signed else None
+            write_log(folder, columns, self.log, policy.read_bytes(), sign)
+            ingest_log(folder, policy, out)
+            shutil.rmtree(folder)
+            return
         files = {"model.onnx": NETWORK, "preprocessing.json": INPUTS.to_bytes()} if self.replayed else {}
         for name, content in {**files, **({} if self.model is None else {"model.bin": self.model})}.items():
             (policy.parent / name).write_bytes(content)
@@ -203,6 +215,8 @@ ODD = ("Zo\u00e9", "Zoe\u0301", "a - b", "a", "b | c", "b - c")  # names that lo
 
 
 def _all() -> list[Case]:
+    from tests.golden.stream_cases import stream_cases  # made of what stands above
+
     served, multipliers = projected(9, 60, 2, 0.05)
     few = changed(people(3, 60), sex=lambda row, k: "f" if k < 4 else "m")
     gone = changed(people(5, 60), sex=lambda row, k: "m")
@@ -345,6 +359,7 @@ def _all() -> list[Case]:
             people(1, 60),
             "PASS",
         ),
+        *stream_cases(),
     ]
 
 

@@ -165,8 +165,8 @@ def _rederived_claim(claim: Json, context: Any, predicate: Json) -> Json:
     if terms.kind == "population":
         judgement = check.judge(terms, witness, context)
         witness["rows"] = population._rows_json(terms, witness["cells"], judgement)
-    elif terms.form not in ("projection", "network"):
-        _recount(terms, witness)
+    elif "rows" in witness:
+        (_recount if isinstance(witness["batches"], dict) else _promised)(terms, witness)
     extra = {key: claim[key] for key in ("decisionGap", "neededSampleSize", "reason", "assumptions")}
     found = assemble(check, terms, witness, extra, context)
     if found["verdict"] != "UNDECIDED":
@@ -194,6 +194,14 @@ def _recount(terms: Terms, witness: Json) -> None:
         entry["failed"] = int(value is not None and not terms.holds(value))
         entry["smallestGroup"] = min(sums[cell].n for cell in row.cells)
         entry["worstBatch"] = batch["batch"] if value is not None else None
+
+
+def _promised(terms: Terms, witness: Json) -> None:
+    """What the dual variables promise of each row."""
+    for entry in witness["rows"]:
+        if entry.get("promise") is not None:
+            bound = (_decimal(entry["last"]) / _decimal(entry["eta"]) + _decimal(entry["rounding"])) / entry["people"]
+            entry["promise"] = round_up(_decimal(witness["epsilon"]) + bound, 12)
 
 
 def widened(text: str, by: str, *, up: bool) -> str:

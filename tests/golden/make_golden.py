@@ -44,10 +44,12 @@ from tests.golden.forge import (  # noqa: E402
     statement,
     widened,
 )
+from tests.golden.logs import LOG_FAULTS  # noqa: E402
+from tests.golden.stream_lies import stream_contradictions, stream_lies, stream_shapes  # noqa: E402
 from tests.oracles.second_verifier import canonical, digest  # noqa: E402
 
 OUT = ROOT / "certificates"
-WITH_EVIDENCE = ("batches", "clopper-pearson", "replay")  # their bundles are stored
+WITH_EVIDENCE = ("batches", "clopper-pearson", "replay", "stream-paper")  # their bundles are stored
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # Of the contradictions and lies below these are stored, to keep the folder small; the tests make all of them.
 STORED = {
@@ -65,6 +67,11 @@ STORED = {
     "people-of-a-sample", "too-many-people", "row-verdict", "pass-without-bound", "claim-left-out", "positives",
     "replayed-for-new-predictions", "replayed-for-a-new-policy", "path-traversal", "confidence-lowered",
     "model-swapped", "replay-model", "replay-pass-over-fail", "replay-bound-tightened", "replay-for-a-new-model",
+    "online-no-box", "stream-moments-left-out", "stream-pass-of-too-few", "stream-worst-moment-better-than-the-last",
+    "stream-skipped-nobody", "stream-skipped-fails-are-denied", "stream-averages-far-apart", "stream-promise",
+    "stream-eta-of-a-step-before", "stream-prior-too-small", "stream-bound-in-spite-of-faults", "chain-head",
+    "chain-no-log", "stream-head", "stream-last-multiplier", "stream-steps-fail",
+    "unknown-form", "moment-without-span", "bound-without-prior",
 }  # fmt: skip
 Json = dict[str, Any]
 INDEX: list[Json] = []
@@ -82,12 +89,12 @@ def accept(name: str, content: bytes, verdict: str, **options: Any) -> None:
     INDEX.append({"file": f"accept/{name}.certificate.json", "case": name, "verdict": verdict, **_options(options)})
 
 
-def reject(step: str, name: str, content: bytes | None, **options: Any) -> None:
+def reject(step: str, name: str, content: bytes | None, good: str = "reject/certificate.json", **options: Any) -> None:
     """A file that must be refused at this step; `input` means that the verifier's own options are refused.
 
-    Without content it is the good certificate reject/certificate.json, refused because of the options.
+    Without content it is a good certificate, refused because of the options.
     """
-    path = f"reject/{step}/{name}.json" if content is not None else "reject/certificate.json"
+    path = f"reject/{step}/{name}.json" if content is not None else good
     if content is not None:
         write(path, content)
     INDEX.append({"file": path, "case": name, "step": step, **_options(options)})
@@ -361,6 +368,9 @@ def make_schema() -> None:
         "registration-text": put("policy/registration", "yes"),
     }.items():
         reject("schema", name, certificate(edited(base, change)))
+    for name, (case, edit) in stream_shapes().items():
+        if name in STORED:
+            reject("schema", name, certificate(edited(lean(PREDICATES[case]), edit)))
     reject("schema", "replay-of-a-metric", certificate(edited(lean(PREDICATES["replay"]), put(claim + "metric",
            "demographic_parity"))))  # fmt: skip
     reject("schema", "predicate-null", seal(canonical(statement(None, subject=("golden", "0" * 64)))))
@@ -614,7 +624,7 @@ def contradictions() -> Lies:
     bad("advice-without-need", "clopper-pearson", put(claim + "neededSampleSize", 400))
     bad("sample-size-of-a-sample", "clopper-pearson", put(claim + "sampleSize", 301))
     bad("decision-gap-of-a-sample", "clopper-pearson", put(claim + "decisionGap", "0.1"))
-    return {**made, **_contradicted_replays()}
+    return {**made, **_contradicted_replays(), **stream_contradictions()}
 
 
 def _without(*roles: str) -> Any:
@@ -782,7 +792,7 @@ def lies() -> Lies:
         put("system/model/sha256", "0" * 64))  # fmt: skip
     bad("replay-for-new-preprocessing", "replay", digest_of("preprocessing"), put("system/preprocessing", "0" * 64),
         put(witness + "preprocessing", "0" * 64))  # fmt: skip
-    return made
+    return {**made, **stream_lies()}
 
 
 def make_evidence() -> None:
@@ -791,6 +801,12 @@ def make_evidence() -> None:
             lie = edited(PREDICATES[base], *edits)
             options = {"evidence": f"accept/{base}.evidence", "verdict without evidence": lie["verdict"]}
             reject("evidence", name, certificate(lie), **options)
+    for name, change in LOG_FAULTS.items():
+        path = f"reject/evidence/{name}.evidence"
+        shutil.copytree(OUT / "accept/stream-paper.evidence", OUT / path)
+        change(OUT / path / "log")
+        options = {"evidence": path, "verdict without evidence": "PASS"}
+        reject("evidence", name, None, "accept/stream-paper.certificate.json", **options)
 
 
 def main() -> None:

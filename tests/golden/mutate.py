@@ -9,13 +9,15 @@ from typing import Any
 
 from certifair.exact.decimals import format_rational, parse_decimal, parse_rational
 from tests.golden.forge import Json, canonical, digest, rederived, registration, statement, widened
+from tests.golden.mutate_streams import bare_averages, mutated_stream, wider_averages
 
 DECIMALS = ("0", "1", "-1", "0.05", "0.5", "0.999999999", "0.0000000001", "12", "-0.5", "-0", "0.50", "1e9", "9" * 390)
 RATIONALS = ("0", "1", "-1", "1/2", "2/4", "60", "-7/3", "1/3", "5404319552844595/18014398509481984", "1/0", "1/1")
 WORDS = ("PASS", "FAIL", "UNDECIDED", "feasibility", "population", "difference", "ratio", "projection", "served")
 WORDS += ("scores", "decisions", "batch", "exact", "duality", "clopper_pearson", "beta_mixture", "empirical_bernstein")
 WORDS += ("demographic_parity", "equalized_odds", "equal_opportunity", "equalized_residuals", "conditional_parity")
-WORDS += ("replay", "network", "ball")
+WORDS += ("replay", "network", "ball", "aggregate", "log", "pooled", "moment", "window", "weighted", "skipped", "bound")
+WORDS += ("steps", "chain", "paper", "skip", "golden log", "stream")
 WORDS += ("<=", ">=", "label", "sex", "age", "region", "f", "m", "b0", "b1", "(missing)", "none", "below 4/5", "0", "1")
 TIMES = ("2026-01-01T00:00:00Z", "2025-12-31T23:59:59Z", "2026-02-30T00:00:00Z", "9999-12-31T23:59:59Z")
 TIMES += ("2026-01-01T12:01:00Z", "2026-01-01T12:01:01Z", "2026-01-01T12:00:00+01:00", "2026-01-01t12:00:00z")
@@ -60,7 +62,7 @@ class Mutator:
         kinds: list[tuple[int, Callable[[Json], None]]] = [(6, self.leaf), (3, self.container), (2, self.swap)]
         kinds += [(2, self.transplant), (4, self.terms), (5, self.people), (3, self.sums), (4, self.bounds)]
         kinds += [(2, self.claims), (2, self.injected), (1, self.declared), (2, self.counts), (2, self.multiplied)]
-        kinds += [(2, self.replays)]
+        kinds += [(2, self.replays), (5, lambda found: mutated_stream(self, found))]
         coherent = self.draw.random() < 0.6
         for _ in range(self.draw.choice((1, 1, 1, 2, 3))):
             (kind,) = self.draw.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])
@@ -172,12 +174,13 @@ class Mutator:
         """Another threshold, tolerance, confidence or least group."""
         claim = self.draw.choice(predicate["claims"])
         key = self.draw.choice(
-            ["threshold", "tau", "confidence", "minGroupSize", "decisionThreshold", "intersectional"]
+            ["threshold", "tau", "confidence", "minGroupSize", "decisionThreshold", "intersectional", "span"]
         )
         claim[key] = {
             "minGroupSize": self.draw.choice([0, 1, 2, 5, 11, 10**6]),
             "confidence": self.draw.choice(["0.9", "0.5", "0.000001", "0.9999999", "0." + "9" * 300, None]),
             "intersectional": not claim["intersectional"],
+            "span": self.draw.choice([1, 2, 12, 20, 41, 10**6, None]),
         }.get(key, self.draw.choice([*DECIMALS[:8], self.nudged(claim["threshold"])]))
 
     def cells(self, predicate: Json) -> list[Json]:
@@ -291,8 +294,10 @@ class Mutator:
 
     def declared(self, predicate: Json) -> None:
         """What the owner declares of the system."""
-        key = self.draw.choice(["frozen", "heldOut", "batch", "threshold", "version", "name", "layer"])
-        predicate["system"][key] = self.draw.choice([True, False, 0, 7, "0.5", "0.25", "2", None])
+        key = self.draw.choice(["frozen", "heldOut", "batch", "threshold", "version", "name", "layer", "box", "online"])
+        predicate["system"][key] = self.draw.choice(
+            [True, False, 0, 7, "0.5", "0.25", "2", None, {"lower": "0", "upper": "1"}]
+        )
 
     def counts(self, predicate: Json) -> None:
         """A row's numbers, together."""
@@ -340,6 +345,8 @@ def harm(original: Json, accepted: Json) -> str:
             return "a bound is tighter"
         if ours["kind"] == "replay" and not _says_less(ours["witness"], theirs["witness"]):
             return "a score is said to be nearer"
+        if ours["form"] in ("weighted", "bound") and not wider_averages(ours["witness"], theirs["witness"]):
+            return "an average is said to be known better"
     return "" if canonical(_core(original)) == canonical(_core(accepted)) else "something else was changed"
 
 
@@ -382,4 +389,6 @@ def _core(predicate: Json) -> Json:
                 claim.pop(key)
             for key in ("counted", "undecided", "certain", "worst"):
                 claim["witness"].pop(key)
+        if claim["form"] in ("weighted", "bound"):
+            bare_averages(claim)
     return found

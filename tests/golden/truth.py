@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
+from tests.golden import stream_truth
 from tests.golden.network import encoded, network_value
 from tests.oracles.second_verifier import mixture_large, tail_small
 
@@ -42,6 +43,8 @@ def holds(claim: Json, predicate: Json, people: Sequence[Person]) -> bool:
     if claim["kind"] == "replay":
         limit = Fraction(claim["threshold"])
         return all(abs(Fraction(person["score"]) - network_value(encoded(person))) <= limit for person in people)
+    if claim["kind"] == "aggregate":
+        return _streamed(claim, predicate, people)
     if claim["kind"] == "population":
         return _estimated(claim, predicate, people)
     return _everywhere(claim, people)
@@ -93,25 +96,59 @@ def _everywhere(claim: Json, people: Sequence[Person]) -> bool:
     batches: dict[str, list[Person]] = {}
     for person in people:
         batches.setdefault(str(person["batch"]), []).append(person)
-    least = max(1, claim["minGroupSize"])
-    for members in batches.values():
-        for groups in _cells(claim, members):
-            if any(len(group) < least for group in groups):
-                return False
-            means = [sum(group) / len(group) for group in groups]
-            if not all(_good(claim, value) for value in _values(claim, means)):
-                return False
     bounds, tau = claim["witness"].get("bounds"), Fraction(claim["tau"])
     served = [Fraction(person["served"]) for person in people]
-    return bounds is None or all(
+    inside = bounds is None or all(
         Fraction(bounds["lower"]) - tau <= value <= Fraction(bounds["upper"]) + tau for value in served
     )
+    return inside and all(_decided(claim, members) for members in batches.values())
+
+
+def _decided(claim: Json, people: Sequence[Person]) -> bool:
+    """Every row is decided by these people, and keeps the threshold."""
+    for groups in _cells(claim, people):
+        if any(len(group) < max(1, claim["minGroupSize"]) for group in groups):
+            return False
+        means = [sum(group) / len(group) for group in groups]
+        if not all(_good(claim, value) for value in _values(claim, means)):
+            return False
+    return True
+
+
+def _streamed(claim: Json, predicate: Json, people: Sequence[Person]) -> bool:
+    """Of a stream: its collections, its batches row by row, or its log."""
+    form = claim["form"]
+    if stream_truth.interleaved(people):
+        return False
+    if form in ("pooled", "moment", "window"):
+        found = stream_truth.collections(claim, people)
+        return bool(found) and all(_decided(claim, members) for members in found)
+    if form == "chain":
+        witness, heads = claim["witness"], {person.get("head") for person in people}
+        return heads == {witness["head"]} and witness["records"] == len(people)
+    if form == "steps":
+        return stream_truth.duals(people) is not None
+    lines = stream_truth.lines(people, lambda members: _means(claim, members))
+    if form == "skipped":
+        return all(_good(claim, stream_truth.skipped(line)) for line in lines)
+    averages = [stream_truth.average(line) for line in lines]
+    if form == "bound":
+        bounds = stream_truth.promises(people, Fraction(predicate["system"]["layer"]["epsilon"]))
+        return bounds is not None and all(
+            value is not None and value <= bound and _good(claim, bound)
+            for value, bound in zip(averages, bounds, strict=True)
+        )
+    return all(value is not None and _good(claim, value) for value in averages)
+
+
+def _means(claim: Json, people: Sequence[Person]) -> list[list[Fraction | None]]:
+    return [[sum(group) / len(group) if group else None for group in groups] for groups in _cells(claim, people)]
 
 
 def _values(claim: Json, means: Sequence[Fraction]) -> Iterable[Fraction]:
     if claim["metric"] == "equalized_residuals":
         return [abs(mean) for mean in means]
-    if claim["form"] == "difference":
+    if claim["form"] != "ratio":
         return [abs(a - b) for a, b in combinations(means, 2)]
     return [
         min(a, b) / max(a, b) if max(a, b) > 0 and min(a, b) >= 0 else Fraction(-1) for a, b in combinations(means, 2)

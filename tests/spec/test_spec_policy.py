@@ -79,6 +79,8 @@ upper = 2
 batch = 256
 threshold = 0.4
 labels_known = true
+online = "paper"
+eta0 = 0.25
 
 [gate]
 max_age_days = 30
@@ -166,7 +168,13 @@ def test_every_key_is_read() -> None:
         "lower": Fraction(-1, 2),
         "upper": Fraction(2),
     }
-    assert vars(policy.serve) == {"batch": 256, "threshold": Fraction(2, 5), "labels_known": True}
+    assert vars(policy.serve) == {
+        "batch": 256,
+        "threshold": Fraction(2, 5),
+        "labels_known": True,
+        "online": "paper",
+        "eta0": Fraction(1, 4),
+    }
     assert (data.train, data.inputs, data.fractions) == (("fit",), ("income", "debt"), ())
     assert vars(policy.model) == {
         "factory": "house.nets:small",
@@ -618,7 +626,7 @@ def test_the_parts_of_a_split_add_up() -> None:
         ("[model]\nhidden = [8, 0]", "above 0"),
         ("[model]\nactivation = 'swish'", "one of"),
         ("[training]\nmethod = 'layer'", "one of"),
-        ("[training]\nepochs = 0", "above 0"),
+        ("[training]\nepochs = 0", "1 or more"),
         ("[training]\nlearning_rate = 0", "above 0"),
         ("[training]\nvalidation = 1", "below 1"),
         ("[training]\npenalty = -1", "0 or more"),

@@ -246,6 +246,7 @@ def test_a_replay_speaks_of_nobody_in_particular() -> None:
         "tau": "0",
         "decisionThreshold": "0",
         "minGroupSize": 1,
+        "span": None,
         "confidence": None,
         "method": "ball",
     }

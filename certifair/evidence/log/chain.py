@@ -36,6 +36,21 @@ class LogHead:
     records: int
     head: str
 
+    @staticmethod
+    def stated(predicate: Any, head: Any) -> LogHead:
+        """What a signed statement says: its predicate, and the digest of its subject. Raises ValueError."""
+        sound = (
+            isinstance(predicate, dict)
+            and set(predicate) == {"log", "segments", "records", "signedAt"}
+            and isinstance(predicate["log"], str)
+            and is_count(predicate["segments"])
+            and is_count(predicate["records"])
+            and is_digest(head)
+        )
+        if not sound:
+            raise ValueError("is not the head of a log")
+        return LogHead(predicate["log"], predicate["segments"], predicate["records"], head)
+
 
 @final
 @dataclass(frozen=True)

@@ -155,9 +155,9 @@ def whole_log(folder: Path, open_head: OpenHead | None = None) -> Log:
     """
     log = read_log(folder)
     faults = list(log.faults)
-    if log.statement is not None:
+    if log.statement is not None and not faults:
         faults += log.check_head((open_head or stated_head)(log.statement))
-    elif open_head is not None:
+    elif open_head is not None and not faults:
         faults.append(Fault(None, None, f"nobody signed it: there is no {HEAD}"))
     if faults:
         more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -170,8 +170,8 @@ def stated_head(content: bytes) -> LogHead:
     """What a head.json says; its signature is not looked at. Raises UntrustedError for what is none."""
     try:
         statement = strict_json(base64.b64decode(strict_json(content)["dsseEnvelope"]["payload"], validate=True))
-        predicate, (subject,) = statement["predicate"], statement["subject"]
-        return LogHead(predicate["log"], predicate["segments"], predicate["records"], subject["digest"]["sha256"])
+        (subject,) = statement["subject"]
+        return LogHead.stated(statement["predicate"], subject["digest"]["sha256"])
     except (ValueError, KeyError, TypeError):
         raise UntrustedError(_STEP, "is not the head of a log", where=HEAD) from None
 
