@@ -217,6 +217,7 @@ def test_every_key_is_read() -> None:
         "method": "",
         "min_group_size": 5,
         "map": "scores",
+        "span": None,
     }
     assert (two.kind, two.form, two.threshold, two.map) == ("population", "ratio", Fraction(4, 5), "decisions")
     assert (two.confidence, two.method, two.min_group_size) == (Fraction(99, 100), "beta_mixture", 10)
