@@ -98,6 +98,8 @@ held_out = false                # true: and not trained on them. Both are needed
 # learning_rate = 0.001
 # [serve]
 # batch = 0                     # how many people are served together; 0: everybody
+# online = "pooled"             # small batches, as a stream through a log: the gap over everybody so far is kept;
+                                # or "paper", which keeps the average of the batches' gaps
 
 [[property]]
 id = "parity"
@@ -107,6 +109,15 @@ sensitive_features = {features}
 # intersectional = true         # the product of the features instead of each by itself
 epsilon = 0.05                  # the decimal as written: 1/20
 min_group_size = 10             # smaller groups are undecided
+
+# [[property]]
+# id = "stream"
+# kind = "aggregate"            # over everybody, in the order of the rows
+# form = "moment"               # at every moment; or pooled, window, weighted, skipped; with a log also bound, steps
+# after = 1000                  # once so many people were there (window = 1000: over the latest so many)
+# metric = "demographic_parity"
+# sensitive_features = {features}
+# epsilon = 0.05
 
 # [[property]]
 # id = "selection"
