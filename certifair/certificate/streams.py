@@ -110,7 +110,8 @@ def _check_bound(claim: Json, system: Json) -> None:
             continue
         eta = parse_decimal(entry["eta"])
         require(eta**2 * entry["counted"] <= eta0**2 * _STEP_SLACK, f"{entry['row']}: a step size that never was")
-        least = parse_decimal(layer["epsilon"]) + width / (2 * (eta + _PLACE) * entry["people"])
+        sum_ = width / (2 * (eta + _PLACE)) + parse_decimal(entry["rounding"])
+        least = max(parse_decimal(layer["epsilon"]) + sum_ / entry["people"], parse_decimal(entry["lower"]))
         prior = entry["prior"]
         require(prior is None or parse_decimal(prior) >= least, f"{entry['row']}: a bound that no theorem gives")
 

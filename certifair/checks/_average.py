@@ -99,7 +99,9 @@ def _promises(terms: Terms, evidence: Evidence, batches: _Batches) -> Json:
         promised = _promise(steps, k, epsilon, entry["people"]) if valid and entry["counted"] else None
         if promised is None:
             promised = dict.fromkeys(("lower", "upper", *PROMISED))
-        prior = _prior(steps, k, evidence, epsilon) if len(steps.rows) == 1 and promised["promise"] else None
+        prior = None
+        if len(steps.rows) == 1 and promised["promise"] is not None:
+            prior = _prior(steps, k, evidence, parse_decimal(promised["rounding"]))
         rows.append({**entry, **promised, "prior": prior})
     return {"epsilon": format_decimal(epsilon), "rows": rows}
 
@@ -128,7 +130,7 @@ def _rounding(steps: Steps, k: int, epsilon: Fraction) -> Fraction:
     return total
 
 
-def _prior(steps: Steps, k: int, evidence: Evidence, epsilon: Fraction) -> str | None:
+def _prior(steps: Steps, k: int, evidence: Evidence, rounding: Fraction) -> str | None:
     """The promise from what is known before the stream starts, where scores lie in the box of width W.
 
     There gap_t ≤ max(0, W − 2λ_t) for the exact solution, hence λ ≤ max(λ_1, W/2, η_0 b_max (W − ε)). That predictions
@@ -144,6 +146,7 @@ def _prior(steps: Steps, k: int, evidence: Evidence, epsilon: Fraction) -> str |
     ):
         return None
     width, eta0 = layer.upper - layer.lower, parse_decimal(stream.algorithm["eta0"])
+    epsilon = parse_decimal(stream.algorithm["epsilon"])
     start = Fraction(float.fromhex(stream.algorithm["start"]["multipliers"][k]))
     counted = steps.counts[k]
     most = int(steps.people[counted].max())
@@ -151,4 +154,4 @@ def _prior(steps: Steps, k: int, evidence: Evidence, epsilon: Fraction) -> str |
     if Fraction(float(steps.multipliers[k].max())) > largest:
         return None
     people, eta = int(steps.people[counted].sum()), Fraction(float(steps.eta[counted][-1]))
-    return round_up(epsilon + largest / eta / people, PLACES)
+    return round_up(epsilon + (largest / eta + rounding) / people, PLACES)

@@ -125,8 +125,10 @@ def read_contents(root: Path) -> Contents:
 
 
 def read_bundle_log(root: Path) -> BundledLog | None:
-    """The bundle's log, None where it has none. Raises InputError."""
-    return read_bundled_log(root / LOG) if _exists(root / LOG) else None
+    """The bundle's log, None where it has none. Raises InputError, UntrustedError [log]."""
+    if (root / LOG).is_symlink():
+        raise InputError("is a link", where=str(root / LOG), advice="a bundle holds its own log")
+    return read_bundled_log(root / LOG) if (root / LOG).exists() else None
 
 
 def _exists(path: Path) -> bool:

@@ -18,7 +18,7 @@ from certifair.evidence.bundle import PATHS, Contents, load, manifest_of
 from certifair.evidence.canonical import canonical, sha256
 from certifair.evidence.columns import FEATURE, GROUP, first_duplicate, table_bytes
 from certifair.evidence.inputs import Inputs
-from certifair.evidence.stream import LOG, log_files, read_bundled_log
+from certifair.evidence.stream import LOG, BundledLog, taken_log
 from certifair.evidence.system import system_of
 from certifair.evidence.tables import first_row, numbers, read_table, texts
 from certifair.spec import Json
@@ -62,7 +62,7 @@ def ingest_log(folder: str | Path, policy: str | Path, out: str | Path, open_hea
     path, out, folder = Path(policy), Path(out), Path(folder)
     content = files.read_input(path)
     parsed = Policy.parse(content, str(path))
-    log = read_bundled_log(folder, open_head)
+    log = taken_log(folder, open_head)
     values = parsed.declared(str(path))
     if missing := [name for name in values if FEATURE + name not in log.table.column_names]:
         raise InputError(f"has no column {FEATURE + missing[0]!r}", where=str(folder), advice="serve with that feature")
@@ -79,7 +79,7 @@ def ingest_log(folder: str | Path, policy: str | Path, out: str | Path, open_hea
         "policy": content,
         "system": canonical(_system(parsed, path.parent)),
     }
-    return _write(contents, exclusions, out, folder)
+    return _write(contents, exclusions, out, log)
 
 
 @final
@@ -129,7 +129,8 @@ def bundle_served(source: Any, policy: str | Path, out: str | Path, served: Serv
     }
     if served.multipliers is not None:
         contents["multipliers"] = table_bytes(served.multipliers)
-    return _write(contents, served.exclusions, out, served.log)
+    log = None if served.log is None else taken_log(served.log)
+    return _write(contents, served.exclusions, out, log)
 
 
 def system_bytes(policy: Policy, model: bytes, inputs: Inputs) -> bytes:
@@ -138,14 +139,13 @@ def system_bytes(policy: Policy, model: bytes, inputs: Inputs) -> bytes:
     return canonical(system_of(policy, described, sha256(inputs.to_bytes())))
 
 
-def _write(contents: Contents, exclusions: list[Json], out: Path, log: Path | None = None) -> int:
+def _write(contents: Contents, exclusions: list[Json], out: Path, log: BundledLog | None = None) -> int:
     """The folder, whole or not at all."""
-    bundled = None if log is None else read_bundled_log(log)
-    contents["manifest"] = manifest_of(contents, exclusions, bundled)
-    evidence = load(contents, str(out), bundled)  # what certify would refuse is refused now
+    contents["manifest"] = manifest_of(contents, exclusions, log)
+    evidence = load(contents, str(out), log)  # what certify would refuse is refused now
     written = {PATHS[role]: item for role, item in contents.items()}
     if log is not None:
-        written |= {f"{LOG}/{path.name}": files.read_regular(path) for path in log_files(log)}
+        written |= {f"{LOG}/{name}": item for name, item in log.contents.items()}
     files.write_directory(out, written)
     return evidence.n
 

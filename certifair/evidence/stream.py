@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, final
@@ -12,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from certifair.errors import InputError
+from certifair.errors import InputError, UntrustedError
 from certifair.evidence.canonical import canonical
 from certifair.evidence.columns import FEATURE, column_of
+from certifair.evidence.files import read_regular
 from certifair.evidence.tables import first_row
 from certifair.exact.decimals import format_decimal
 from certifair.spec import Json, metrics
@@ -58,10 +60,11 @@ class Stream:
 
 @final
 class BundledLog(NamedTuple):
-    """The log, and its records in order."""
+    """The log, its records in order, and where it was taken into a bundle its files, by name."""
 
     stream: Stream
     table: pa.Table
+    contents: Mapping[str, bytes] = {}
 
 
 def read_bundled_log(folder: Path, open_head: OpenHead | None = None) -> BundledLog:
@@ -88,9 +91,28 @@ def read_bundled_log(folder: Path, open_head: OpenHead | None = None) -> Bundled
     return BundledLog(stream, table)
 
 
-def log_files(folder: Path) -> Iterator[Path]:
-    """The files of a log that belong to a bundle: its segments and its head."""
-    yield from sorted(path for path in folder.iterdir() if path.suffix == ".parquet" or path.name == "head.json")
+def taken_log(folder: Path, open_head: OpenHead | None = None) -> BundledLog:
+    """A log that is to become part of a bundle: every file is read once, and what is checked are these bytes."""
+    names = sorted(path.name for path in _entries(folder) if path.suffix == ".parquet" or path.name == "head.json")
+    contents = {name: read_regular(folder / name) for name in names}
+    if not contents:
+        return read_bundled_log(folder, open_head)  # which says what is missing
+    with tempfile.TemporaryDirectory() as private:
+        copy = Path(private) / folder.name
+        copy.mkdir()
+        for name, content in contents.items():
+            (copy / name).write_bytes(content)
+        try:
+            return read_bundled_log(copy, open_head)._replace(contents=contents)
+        except (InputError, UntrustedError) as error:
+            error.where = error.where.replace(str(copy), str(folder))
+            raise
+
+
+def _entries(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError("is not a log's folder", where=str(folder))
+    return list(folder.iterdir())
 
 
 def check_log(
@@ -147,6 +169,8 @@ def _check_algorithm(stream: Stream, policy: Policy, values: Values, where: str)
     for key, value in expected.items():
         if key not in found or canonical(found[key]) != canonical(value):  # as bytes: in Python True equals 1
             raise InputError(f"has {key} = {found.get(key)!r}, the policy says {value!r}", where=where)
+    if set(found) != {"name", *expected, *(("start",) if online == "paper" else ())}:
+        raise InputError("its algorithm has other members than 12.4 says", where=where)
     if online == "paper":
         _check_paper(stream, policy, values, where)
 
@@ -165,8 +189,7 @@ def _check_paper(stream: Stream, policy: Policy, values: Values, where: str) -> 
         raise InputError("holds multipliers of other rows than the policy's layer", where=where)
     start = found.get("start")
     sound = (
-        set(found) == {"name", *_COMMON, "eta0", "absent", "start"}
-        and isinstance(start, dict)
+        isinstance(start, dict)
         and set(start) == {"step", "multipliers"}
         and type(start["step"]) is int
         and start["step"] >= 0
@@ -176,9 +199,6 @@ def _check_paper(stream: Stream, policy: Policy, values: Values, where: str) -> 
     )
     if not sound:
         raise InputError("its header describes no state that the paper's algorithm can start from", where=where)
-
-
-_COMMON = ("metric", "sensitiveFeatures", "intersectional", "condition", "values", "epsilon", "lower", "upper")
 
 
 def _is_multiplier(text: object) -> bool:

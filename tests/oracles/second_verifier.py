@@ -1234,8 +1234,8 @@ def bound_row(claim: Any, row: Any, system: Any) -> tuple[str, Pair | None]:
     if row["prior"] is not None:
         need(len(claim["witness"]["rows"]) == 1 and system["box"] is not None, "prior")
         width = decimal(system["box"]["upper"]) - decimal(system["box"]["lower"])
-        least = epsilon + width / (2 * (eta + Fraction(1, 10**12)) * row["people"])
-        need(short_decimal(row["prior"]) >= least, "prior is too small")
+        least = epsilon + (width / (2 * (eta + Fraction(1, 10**12))) + rounding) / row["people"]
+        need(short_decimal(row["prior"]) >= max(least, pair[0]), "prior is too small")
     return "PASS" if holds(claim, promise) else "UNDECIDED", (pair[0], promise)
 
 

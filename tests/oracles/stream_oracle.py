@@ -211,7 +211,7 @@ def bound(algorithm: Mapping[str, Any], records: Sequence[Record]) -> list[dict[
         if row.counted and not found.wrong and math.isfinite(found.multipliers[k][-1]):
             promised = _promised(algorithm, found, k, sizes)
         if promised["promise"] is not None and len(found.rows) == 1:
-            promised["prior"] = _prior(algorithm, found, sizes, scores)
+            promised["prior"] = _prior(algorithm, found, sizes, scores, Fraction(promised["rounding"] or 0))
         rows.append({"row": row.row, "counted": row.counted, "people": row.people, **promised})
     return rows
 
@@ -244,7 +244,11 @@ def _promised(algorithm: Mapping[str, Any], found: Steps, k: int, sizes: Sequenc
 
 
 def _prior(
-    algorithm: Mapping[str, Any], found: Steps, sizes: Sequence[int], scores: Sequence[Fraction | None]
+    algorithm: Mapping[str, Any],
+    found: Steps,
+    sizes: Sequence[int],
+    scores: Sequence[Fraction | None],
+    rounding: Fraction,
 ) -> str | None:
     lower, upper, eta0 = (Fraction(algorithm[key]) for key in ("lower", "upper", "eta0"))
     if any(score is None or not lower <= score <= upper for score in scores):
@@ -255,4 +259,4 @@ def _prior(
     largest = max(Fraction(line[0]), width / 2, eta0 * most * (width - epsilon)) * (1 + Fraction(1, 10**9))
     if any(Fraction(value) > largest for value in line):
         return None
-    return decimal_text(epsilon + largest / (Fraction(found.eta[counted[-1]]) * row.people), 12, up=True)
+    return decimal_text(epsilon + (largest / Fraction(found.eta[counted[-1]]) + rounding) / row.people, 12, up=True)
