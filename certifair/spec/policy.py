@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import final
@@ -208,56 +208,39 @@ class Policy:
 
 def projection_property(layer: LayerSpec, name: str = "projection") -> Property:
     """The demand that comes with a layer's multipliers: served is the projection, to 10⁻⁵ box widths a person (RMS)."""
-    assert layer.metric is not None
-    return Property(
-        id=name,
-        kind="feasibility",
-        form="projection",
-        metric=layer.metric,
-        sensitive_features=layer.sensitive_features,
-        intersectional=layer.intersectional,
-        condition=layer.condition,
-        threshold=(layer.upper - layer.lower) / 10**5,
-        tau=Fraction(0),
-        decision_threshold=Fraction(1, 2),
-        confidence=None,
-        method="",
-        min_group_size=1,
-        map="served",
-    )
+    limit = (layer.upper - layer.lower) / 10**5
+    return _about_layer(layer, id=name, kind="feasibility", form="projection", threshold=limit)
+
+
+def stream_property(layer: LayerSpec, name: str = "stream") -> Property:
+    """What the paper's algorithm keeps: the layer's rows, averaged over the batches of a stream."""
+    assert layer.epsilon is not None
+    found = _about_layer(layer, id=name, kind="aggregate", form="weighted", threshold=layer.epsilon)
+    return replace(found, decision_threshold=Fraction(0))
 
 
 def replay_property(epsilon: Fraction = Fraction(1, 10**6), name: str = "replay") -> Property:
     """The demand that comes with a model in the bundle: each score is the network's value, to 10⁻⁶."""
-    return Property(
-        id=name,
-        kind="replay",
-        form="network",
-        metric="",
-        sensitive_features=(),
-        intersectional=False,
-        condition=None,
-        threshold=epsilon,
-        tau=Fraction(0),
-        decision_threshold=Fraction(0),
-        confidence=None,
-        method="ball",
-        min_group_size=1,
-        map="scores",
-    )
+    bare = _about_nobody(id=name, kind="replay", form="network", threshold=epsilon)
+    return replace(bare, method="ball", map="scores")
 
 
 def log_property(form: str, name: str) -> Property:
     """The demands that come with a log: that it is whole (`chain`), and that its dual steps are right (`steps`)."""
+    return _about_nobody(id=name, kind="aggregate", form=form, threshold=Fraction(0))
+
+
+def _about_nobody(*, id: str, kind: str, form: str, threshold: Fraction) -> Property:  # noqa: A002 — the key's name
+    """A demand that compares no groups."""
     return Property(
-        id=name,
-        kind="aggregate",
+        id=id,
+        kind=kind,
         form=form,
         metric="",
         sensitive_features=(),
         intersectional=False,
         condition=None,
-        threshold=Fraction(0),
+        threshold=threshold,
         tau=Fraction(0),
         decision_threshold=Fraction(0),
         confidence=None,
@@ -267,23 +250,14 @@ def log_property(form: str, name: str) -> Property:
     )
 
 
-def stream_property(layer: LayerSpec, name: str = "stream") -> Property:
-    """What the paper's algorithm keeps: the layer's rows, averaged over the batches of a stream."""
+def _about_layer(layer: LayerSpec, *, id: str, kind: str, form: str, threshold: Fraction) -> Property:  # noqa: A002
+    """A demand about the rows of a layer."""
     assert layer.metric is not None
-    assert layer.epsilon is not None
-    return Property(
-        id=name,
-        kind="aggregate",
-        form="weighted",
+    return replace(
+        _about_nobody(id=id, kind=kind, form=form, threshold=threshold),
         metric=layer.metric,
         sensitive_features=layer.sensitive_features,
         intersectional=layer.intersectional,
         condition=layer.condition,
-        threshold=layer.epsilon,
-        tau=Fraction(0),
-        decision_threshold=Fraction(0),
-        confidence=None,
-        method="",
-        min_group_size=1,
-        map="served",
+        decision_threshold=Fraction(1, 2),
     )
