@@ -20,6 +20,7 @@ from certifair.evidence.audit import engines
 from certifair.evidence.audit.plan import Asked
 from certifair.evidence.audit.run import audit
 from certifair.evidence.audit.summary import to_json
+from certifair.evidence.log import Header, LogWriter, columns_of
 from tests.evidence.audit_cases import NASTY, expected, found, people, write
 
 ASKED = Asked(prediction="prediction", groups=("sex", "race"))
@@ -130,6 +131,24 @@ def test_structs_and_json_texts(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("spark")
+def test_logs_are_counted_from_the_tables_that_were_hashed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from certifair.evidence.audit.engines.in_spark import Spark
+
+    table = {"sex": ["f", "m", "f"], "prediction": [0.1, 0.7, 0.9]}
+    header = Header("a log", None, None, columns_of(["sex"]))
+    with LogWriter.create(tmp_path / "log", header, sign=None, clock=iter(range(1, 9)).__next__) as writer:
+        for at in range(3):
+            numbers = table["prediction"][at : at + 1]
+            writer.append([str(at)], {"sex": table["sex"][at : at + 1]}, numbers, numbers, {})
+            if at:
+                writer.seal()
+    monkeypatch.setattr(Spark, "open", None)
+    evidence = both(tmp_path / "log", Asked())
+    assert found(evidence) == expected(table, ["sex"])
+    assert [file["rows"] for file in json.loads(evidence)["files"]] == [2, 1]
+
+
+@pytest.mark.usefixtures("spark")
 @pytest.mark.parametrize("engine", ["duckdb", "spark"])
 def test_a_second_record_in_a_row_is_never_lost(engine: str, tmp_path: Path) -> None:
     answers = [json.dumps({"predictions": [0.5] * k}) for k in (1, 1, 2)]
@@ -145,7 +164,6 @@ def test_a_second_record_in_a_row_is_never_lost(engine: str, tmp_path: Path) -> 
     [
         ("short.csv", "sex,prediction\nf,0.5\nm\n"),
         ("long.csv", "sex,prediction\nf,0.5\nm,1,2\n"),
-        ("late.jsonl", '{"sex": "f", "prediction": 1}\n' * 1500 + "{bad\n"),
     ],
 )
 def test_broken_lines_are_errors(engine: str, name: str, content: str, tmp_path: Path) -> None:
@@ -154,6 +172,15 @@ def test_broken_lines_are_errors(engine: str, name: str, content: str, tmp_path:
         audit([str(tmp_path / name)], Asked(prediction="prediction", groups=("sex",)), engine=engine)
     assert "cannot be read" in caught.value.what
     assert name in str(caught.value)
+
+
+@pytest.mark.usefixtures("spark")
+@pytest.mark.parametrize("engine", ["duckdb", "spark"])
+@pytest.mark.parametrize("late", ['{"sex": "f"} {"sex": "m"}', '{"sex": "f", "prediction": 1e400}', "{bad"])
+def test_broken_json_is_an_error_wherever_it_stands(engine: str, late: str, tmp_path: Path) -> None:
+    (tmp_path / "late.jsonl").write_text('{"sex": "f", "prediction": 1}\n' * 1500 + late + "\n")
+    with pytest.raises(InputError, match=r"late\.jsonl: has no JSON object in line 1501"):
+        audit([str(tmp_path / "late.jsonl")], Asked(prediction="prediction", groups=("sex",)), engine=engine)
 
 
 @pytest.mark.usefixtures("spark")

@@ -6,6 +6,8 @@
     records    the bytes that are hashed
     store      the segment that is being written, in SQLite
     segments   sealed segments, in Parquet
+    layout     how a segment's file may be laid out: nothing that readers would believe unseen
+    thrift     the encoding of Parquet's own metadata, read strictly
     writer     LogWriter: batch after batch, durable when acknowledged
     reader     read_log: everything checked, every fault named
     inclusion  the proof that one person stands in a log, and its check

@@ -67,8 +67,8 @@ class Header:
     def _check_columns(self) -> None:
         """They are what `columns_of` makes of the features and rows that they name."""
         names = [name for name, _ in self.columns]
-        if len(set(names)) != len(names):
-            raise InputError("has two columns of one name", where="log header")
+        if len({name.casefold() for name in names}) != len(names):  # many readers know no upper and lower case
+            raise InputError("has two columns of one name, upper and lower case being the same", where="log header")
         features = [name.removeprefix(FEATURE) for name in names if name.startswith(FEATURE)]
         rows = [name.removeprefix(MULTIPLIER) for name in names if name.startswith(MULTIPLIER)]
         stepped = self._algorithm_name() == "paper"

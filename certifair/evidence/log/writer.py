@@ -102,7 +102,7 @@ class LogWriter:
     def _take_up(self) -> None:
         from certifair.evidence.log.segments import segment_paths
 
-        if self._sign is None and (self._folder / HEAD).exists():
+        if self._sign is None and os.path.lexists(self._folder / HEAD):
             what = f"has a signed {HEAD}, which a writer without a key would leave behind"
             raise InputError(what, where=str(self._folder), advice="give the key")
         for pattern in (".????????.parquet.*", f".{HEAD}.*"):  # temporary files of killed writers
