@@ -77,32 +77,42 @@ def floor_mean(high: int, low: int, people: int) -> tuple[int, bool]:  # pragma:
 
 
 @njit(cache=True, nogil=True)
-def within(condition: int, layout: Any, sums: Any, most: int) -> bool:  # pragma: no cover — compiled
-    """Whether in each block all means lie between two grid points that are at most `most` steps apart."""
-    _, starts, members, blocks, conditions = layout
-    for b in range(condition, len(blocks) - 1, conditions):
-        least, largest = 1 << 60, -1
-        for c in range(blocks[b], blocks[b + 1]):
-            people = high = low = 0
-            for a in range(starts[c], starts[c + 1]):
-                people += sums[members[a], 0]
-                high += sums[members[a], 1]
-                low += sums[members[a], 2]
-            if people:
-                mean, more = floor_mean(high, low, people)
-                least, largest = min(least, mean), max(largest, mean + more)
-        if largest - least > most:
-            return False
-    return True
+def width_of(b: int, layout: Any, sums: Any) -> int:  # pragma: no cover — compiled
+    """The width of block b: how many steps apart the closest two grid points are that all its means lie between."""
+    _, starts, members, blocks, _ = layout
+    least, largest = 1 << 60, -1
+    for c in range(blocks[b], blocks[b + 1]):
+        people = high = low = 0
+        for a in range(starts[c], starts[c + 1]):
+            people += sums[members[a], 0]
+            high += sums[members[a], 1]
+            low += sums[members[a], 2]
+        if people:
+            mean, more = floor_mean(high, low, people)
+            least, largest = min(least, mean), max(largest, mean + more)
+    return max(0, largest - least)
 
 
 @njit(cache=True, nogil=True)
-def within_all(layout: Any, sums: Any, most: int) -> bool:  # pragma: no cover — compiled
-    """`within`, in every condition."""
-    broken = False
-    for condition in range(layout[4]):
-        broken |= not within(condition, layout, sums, most)
-    return not broken
+def within(condition: int, layout: Any, sums: Any, limits: Any) -> bool:  # pragma: no cover — compiled
+    """Whether no block is wider than its limit, of `limits` (B,)."""
+    wider = False
+    for b in range(condition, len(limits), layout[4]):
+        wider |= width_of(b, layout, sums) > limits[b]
+    return not wider
+
+
+@njit(cache=True, nogil=True)
+def limits_of(condition: int, layout: Any, sums: Any, people: int, tolerance: Any) -> Any:  # pragma: no cover
+    """(B,): how wide the condition's blocks may be after a batch, served from `sums`, with which `people` are served.
+
+    `tolerance` is (E, grace): E steps, or ⌊E · grace / people⌋ if that is more; or as wide as the block is already.
+    """
+    most, grace = tolerance
+    limits = np.full(len(layout[3]) - 1, most if people >= grace else most * grace // people)  # at most 2⁴² · 10⁶
+    for b in range(condition, len(limits), layout[4]):
+        limits[b] = max(limits[b], width_of(b, layout, sums))
+    return limits
 
 
 @njit(cache=True, nogil=True)

@@ -15,7 +15,7 @@ from numba import njit
 
 from certifair.online._pooled_dual import project
 
-_HORIZON, _MARGIN, _AGAIN = 0.5, 1.5, 0.125
+_HORIZON, _MARGIN, _AGAIN = 0.5, 1.5, 0.03
 
 
 @njit(cache=True, nogil=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from certifair.errors import InputError
 from certifair.evidence.canonical import MAX_INTEGER
 from certifair.layer.grid import Grid
-from certifair.online._pooled_cells import LIMB, within_all
+from certifair.online._pooled_cells import LIMB, width_of
 from certifair.online.people import People
 from certifair.spec import Json
 
@@ -124,7 +124,7 @@ def _read(value: Any, state: PooledState, first: int) -> PooledState:
     return state
 
 
-def check(state: PooledState, layout: Any, most: int, grid: Grid) -> None:
+def check(state: PooledState, layout: Any, widest: int, grid: Grid) -> None:
     """Raises InputError for a state that no stream leads to, in anything that the guarantee rests on."""
     width = grid.last - grid.first
     sums = [(n, (high << LIMB) + low) for n, high, low in state.sums.tolist()]
@@ -133,5 +133,5 @@ def check(state: PooledState, layout: Any, most: int, grid: Grid) -> None:
     floats = [*state.lifts.tolist(), *state.pace.tolist(), *state.spread.tolist()]
     if not possible or sum(n for n, _ in sums) > _PEOPLE or not all(map(math.isfinite, floats)):
         raise InputError("the state's counts or sums are impossible", where="online")
-    if not within_all(layout, state.sums, most):
+    if any(width_of(b, layout, state.sums) > widest for b in range(len(layout[3]) - 1)):
         raise InputError("the state breaks a row already", where="online", advice="it was not made by this algorithm")

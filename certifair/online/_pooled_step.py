@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from certifair.online._pooled_cells import add_batch, count, middle, sort_by_cell, within
+from certifair.online._pooled_cells import add_batch, count, limits_of, middle, sort_by_cell, within
 from certifair.online._pooled_dual import project
 from certifair.online._pooled_plan import expect, plan
 
@@ -34,7 +34,7 @@ def _shifted(
 
 @njit(cache=True, nogil=True)
 def _expected(
-    condition: int, layout: Any, counted: Any, spread: float, pace: Any, full: float
+    condition: int, layout: Any, counted: Any, spread: float, pace: Any, full: Any
 ) -> Any:  # pragma: no cover — compiled
     """(totals, divisors, slack), (C,) each: where means will be when the rarest group of the batch comes again.
 
@@ -42,7 +42,7 @@ def _expected(
     has to be where the others are going to. `slack` is less for it, as they may not quite go there.
     """
     served, present, totals, heard = counted
-    totals, divisors, slack = totals.copy(), served + present, np.full(len(served), full)
+    totals, divisors, slack = totals.copy(), served + present, full.copy()
     for b in range(condition, len(layout[3]) - 1, layout[4]):
         for c in range(layout[3][b], layout[3][b + 1]):
             if not present[c] or heard[c] <= 0:
@@ -56,7 +56,7 @@ def _expected(
                     if m + more > divisors[other]:
                         divisors[other] = m + more
                         totals[other] = counted[2][other] + more * pace[other]
-            slack[c] = max(0.0, full - _RESERVE * spread * drift)
+            slack[c] = max(0.0, full[c] - _RESERVE * spread * drift)
     return totals, divisors, slack
 
 
@@ -82,7 +82,7 @@ def _inside(condition: int, layout: Any, demand: Any, batch: Any) -> bool:  # pr
 
 @njit(cache=True, nogil=True)
 def _pulled(
-    condition: int, layout: Any, sums: Any, starts: Any, steps: Any, most: int, after: Any
+    condition: int, layout: Any, sums: Any, starts: Any, steps: Any, limits: Any, after: Any
 ) -> None:  # pragma: no cover — compiled
     """Move everybody towards `middle`, all the way if need be: that always holds, as `PooledPrimalDual` proves."""
     anchor = middle(condition, layout, sums, after)
@@ -94,7 +94,7 @@ def _pulled(
         add_batch(condition, layout, sums, starts, steps, after)
         if attempt == _PULLS:
             return
-        if within(condition, layout, after, most):
+        if within(condition, layout, after, limits):
             high = part
         else:
             low = part
@@ -107,13 +107,15 @@ def _limited(
 ) -> bool:  # pragma: no cover — compiled
     """Make `steps` (n,), what is wanted, what may be served, and `after` the sums with it. Whether anything changed.
 
-    `known` is (what `count` found, how far scores spread, the pace of each cell).
+    `known` is (what `count` found, how far scores spread, the pace of each cell, the limits).
     """
-    (counted, spread, pace), (_, width, most, epsilon) = known, rule
-    full, noise = max(0.0, (most - 4) / width - 1e-7 * epsilon) / 2, 1e-9 * epsilon + 1e-14
+    (counted, spread, pace, limits), (_, width, _, epsilon) = known, rule
+    full, noise = np.zeros(len(pace)), 1e-9 * epsilon + 1e-14
+    for b in range(condition, len(limits), layout[4]):
+        full[layout[3][b] : layout[3][b + 1]] = max(0.0, (limits[b] - 4) / width - 1e-7 * epsilon) / 2
     demand = _expected(condition, layout, counted, spread, pace, full)
     add_batch(condition, layout, sums, starts, steps, after)
-    if within(condition, layout, after, most) and _inside(condition, layout, demand, (steps, starts, width)):
+    if within(condition, layout, after, limits) and _inside(condition, layout, demand, (steps, starts, width)):
         return False
     for _ in range(2):
         wanted, lifts = steps / width, np.zeros(len(pace))
@@ -121,10 +123,10 @@ def _limited(
         project(condition, layout, points, demand, lifts, noise, 40)
         _shifted(condition, layout, wanted, starts, lifts, width, steps)
         add_batch(condition, layout, sums, starts, steps, after)
-        if within(condition, layout, after, most):
+        if within(condition, layout, after, limits):
             return True
-        demand = (counted[2], counted[0] + counted[1], np.full(len(lifts), full))
-    _pulled(condition, layout, sums, starts, steps, most, after)
+        demand = (counted[2], counted[0] + counted[1], full)
+    _pulled(condition, layout, sums, starts, steps, limits, after)
     return True
 
 
@@ -166,8 +168,8 @@ def serve(
 ) -> Any:  # pragma: no cover — compiled
     """(predictions in steps (n,), how many people the limit moved); sums, scores and control become those after it.
 
-    `rule` is ((lower, upper, scale), width, most, epsilon): the grid's ends and points a unit; its steps; ε in steps,
-    rounded down; ε in boxes. `control` is (lifts (C,), spread, due, pace (C,)), spread and due by condition.
+    `rule` is ((lower, upper, scale), width, tolerance, epsilon): the grid's ends and points a unit; its steps; what
+    `limits_of` takes; ε in boxes. `control` is (lifts (C,), spread, due, pace (C,)), spread and due by condition.
     """
     order, starts = sort_by_cell(joint, len(sums))
     in_order = units(z, rule)[order]
@@ -185,7 +187,8 @@ def serve(
             plan(condition, layout, (in_order, starts), (scores, shares), counted, rule[3], control)
         _shifted(condition, layout, in_order, starts, control[0], rule[1], steps)
         wanted = steps.copy()
-        known = (counted, control[1][condition], control[3])
+        limits = limits_of(condition, layout, sums, here + there, rule[2])
+        known = (counted, control[1][condition], control[3], limits)
         if _limited(condition, layout, sums, starts, known, rule, steps, after):
             control[2][condition] = 0
             for j in range(condition, len(sums), layout[4]):

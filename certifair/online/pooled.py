@@ -22,6 +22,8 @@ from certifair.spec import Json
 
 __all__ = ["PooledPrimalDual", "PooledState", "WarmUp"]
 
+_LONGEST = 1_000_000
+
 
 @final
 class WarmUp(NamedTuple):
@@ -39,7 +41,7 @@ class _Settings:
 
     layout: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], int]
     shares: NDArray[np.float64]
-    rule: tuple[tuple[float, float, float], float, int, float]
+    rule: tuple[tuple[float, float, float], float, tuple[int, int], float]
 
 
 @final
@@ -49,39 +51,48 @@ class PooledPrimalDual(Online[PooledState]):
     `metric`, `features`, `values`, `intersectional`, `condition`: as `People.of` takes them. `epsilon`, `lower`,
     `upper`: decimals, as they are written. `shares`: the share of each combination of values among the people to come,
     where it is known: from one value, or from a tuple of values (features in order, then the condition), to a number;
-    they need not add up to 1. Otherwise they are the shares so far. Batches have any size, one person included.
+    they need not add up to 1. Otherwise they are the shares so far. `grace`: while n < `grace` people of a condition
+    have been served, the batch under way included, gaps in it may be up to ε · `grace` / n; 0 for never. Means of a few
+    people are mostly chance, and to hold them within ε is what costs most. Batches have any size, one person included.
 
     **What is guaranteed.** After every batch, in every row a − b whose cells both hold somebody,
     |S_a/n_a − S_b/n_b| ≤ ε, where S and n are sum of predictions and number of all people served since `init`: exactly,
-    for any scores, any order of people, any sizes of batches. In grid steps, with E = ⌊ε / step⌋:
+    for any scores, any order of people, any sizes of batches. With a grace, it may be more as 2 and 6 say. In grid
+    steps, with E = ⌊ε / step⌋, for each condition and each partition, which together are a *block*:
 
-    1. Claim: in each condition and for each partition there are two grid points p ≤ q with q − p ≤ E, such that the
-       means of all groups that hold somebody lie in [p, q]. By this two means differ by at most E steps, which is ≤ ε.
-    2. Before the first batch nobody has been served, and the claim says nothing.
+    1. The width W of a block: of the closest two grid points p ≤ q between which the means of all its groups lie that
+       hold somebody, W = q − p. Two means differ by at most W steps. Nobody served: W = 0.
+    2. Claim: after a batch with which n people of the condition have been served, W ≤ max(L(n), W before the batch),
+       where L(n) = ⌊E · max(grace, n) / n⌋, which is E where n ≥ grace.
     3. Every batch is served in one of two ways. Either its predictions, on the grid, were added to the exact sums, and
        the claim was seen to hold, in integers (`_pooled_cells.within`). Or, as a last resort, everybody of the
        condition is served the same m = ⌊M⌋, M being the mean of all predictions of this condition before the batch, or
        if there are none, some grid point. The box's ends are grid points, so m is in the box.
-    4. The last resort keeps the claim. Take a partition and its p, q from before the batch. Everybody served was in
-       exactly one of its groups, so M is an average of their means: p ≤ M ≤ q, and p ≤ m, as p is a grid point. A
-       group's new mean is an average of its old one and m, or m, if nobody was in it: in [p, q]. Where nobody had been
-       served, all means are m.
-    5. People of other conditions are in other cells. So the claim holds after every batch, by induction.
+    4. The last resort widens no block. Take its p, q from before the batch. Everybody served was in exactly one of its
+       groups, so M is an average of their means: p ≤ M ≤ q, and p ≤ m, as p is a grid point. A group's new mean is an
+       average of its old one and m, or m, if nobody was in it: in [p, q]. Where nobody had been served, all means are
+       m. So the claim holds after every batch; people of other conditions are in other blocks.
+    5. Without a grace, L(n) = E throughout. W is 0 at first, so by induction W ≤ E always: the gap is at most ε.
+    6. With a grace: L only falls, so a width above L(n) was within it earlier, and never grew since. From the batch on
+       with which n ≥ grace, no width above E ever grows, and one within E stays so: the gap is at most ε for good.
+       That it gets there is what the plan is for, and no theorem: a group that nobody comes of again keeps its mean.
 
-    None of this depends on how a batch was proposed, or on floats. `load` checks the claim of the state that it reads.
+    None of this depends on how a batch was proposed, or on floats. `load` checks of the state that it reads that no
+    width is above L(1).
 
     **What it wants to serve.** y = clip(z − the lifts of the person's cells): the form of the offline optimum, the
     projection of the whole stream onto the rows. The lifts are that optimum for the next H people, as the scores so far
-    (or of the warm-up) foretell them, such that the rows, sums so far included, hold after them with a margin for
-    chance; the batch itself is the first of these people, so a large batch is projected by itself. H and margin are
-    small against the people so far: excess is worked off soon, at a price that falls with n^(−2/3). Where this would
-    break a row, now or by the time a rare group of the batch is expected again, the batch is projected onto the rows;
-    if floats fail at that, it is pulled towards m.
+    (or of the warm-up) foretell them, such that the rows, sums so far included, hold within ε after them (grace or not)
+    with a margin for chance; the batch itself is the first of these people, so a large batch is projected by itself. H
+    and margin are small against the people so far: excess is worked off soon, at a price that falls with n^(−2/3).
+    Where this would break a row, now or by the time a rare group of the batch is expected again, the batch is projected
+    onto the rows; if floats fail at that, it is pulled towards m.
 
-    **What is not.** Two people of one cell with one score are served the same in one batch, not in two. In the first
-    batches, and when a new group appears, ε is narrow against chance, and predictions may be far from scores: with
-    groups of N people and scores that spread by σ that lasts until N is about (σ/ε)². If ε is less than four grid steps
-    (some 4e-12 of the box), everybody is served one number. Rows of single batches are not looked at.
+    **What is not.** Two people of one cell with one score are served the same in one batch, not in two. Without a
+    grace, in the first batches and when a new group appears, ε is narrow against chance, and predictions may be far
+    from scores: with groups of N people and scores that spread by σ that lasts until N is about (σ/ε)². If ε is less
+    than four grid steps (some 4e-12 of the box), everybody is served one number. Rows of single batches are not looked
+    at.
     """
 
     name = "pooled"
@@ -98,12 +109,14 @@ class PooledPrimalDual(Online[PooledState]):
         intersectional: bool = False,
         condition: str | None = None,
         shares: Mapping[Any, Number] | None = None,
+        grace: int = 0,
     ) -> None:
         people = People.of(metric, features=features, values=values, intersectional=intersectional, condition=condition)
         _check_rows(people)
         self.demand = Demand.of(people, epsilon, lower, upper)
         self.shares = None if shares is None else _shares(people, shares)
-        self._settings = _settings(self.demand, self.shares)
+        self.grace = _grace(grace)
+        self._settings = _settings(self.demand, self.shares, self.grace)
 
     def init(self, warm_up: WarmUp | None = None) -> PooledState:
         """The state before the first batch. Nobody of the warm-up counts as served. Raises InputError."""
@@ -166,7 +179,7 @@ class PooledPrimalDual(Online[PooledState]):
 
     def _own(self) -> Json:
         shares = None if self.shares is None else [str(share) for share in self.shares]
-        return {"name": self.name, **self.demand.description, "shares": shares}
+        return {"name": self.name, **self.demand.description, "shares": shares, "grace": self.grace}
 
     def load(self, dumped: Json) -> PooledState:
         own, given = self._own(), set(dumped)
@@ -177,8 +190,8 @@ class PooledPrimalDual(Online[PooledState]):
             raise InputError(what, where="online", advice="use the settings that it was saved with")
         grid = self.demand.grid
         found = _pooled_state.from_json(dumped["state"], self.demand.people, grid)
-        _, _, most, _ = self._settings.rule
-        _pooled_state.check(found, self._settings.layout, most, grid)
+        most, grace = self._settings.rule[2]
+        _pooled_state.check(found, self._settings.layout, most * max(grace, 1), grid)
         return found
 
 
@@ -208,7 +221,13 @@ def _shares(people: People, shares: Mapping[Any, Number]) -> tuple[Fraction, ...
     return tuple(found)
 
 
-def _settings(demand: Demand, shares: Sequence[Fraction] | None) -> _Settings:
+def _grace(grace: object) -> int:
+    if isinstance(grace, int) and not isinstance(grace, bool) and 0 <= grace <= _LONGEST:
+        return grace
+    raise InputError(f"grace = {grace!r} is no number of people from 0 to {_LONGEST}", where="online")
+
+
+def _settings(demand: Demand, shares: Sequence[Fraction] | None, grace: int) -> _Settings:
     people, grid = demand.people, demand.grid
     conditions = 1 if people.condition is None else len(people.values[people.condition])
     inside = [np.flatnonzero((people.cell_of == c).any(axis=0)) for c in range(len(people.cells))]
@@ -217,11 +236,7 @@ def _settings(demand: Demand, shares: Sequence[Fraction] | None) -> _Settings:
     blocks = [c for c in range(len(keys)) if c == 0 or keys[c] != keys[c - 1]]
     layout = (people.cell_of, starts, np.concatenate(inside), np.array([*blocks, len(keys)]), conditions)
     width = grid.last - grid.first
-    rule = (
-        (*grid.box, grid.scale),
-        float(width),
-        min(int(demand.epsilon / grid.step), 2 * width),
-        float(demand.epsilon / (width * grid.step)),
-    )
+    tolerance = (min(int(demand.epsilon / grid.step), 2 * width), grace)
+    rule = ((*grid.box, grid.scale), float(width), tolerance, float(demand.epsilon / (width * grid.step)))
     given = [-1.0] if shares is None else [float(share / sum(shares)) for share in shares]
     return _Settings(layout, np.array(given), rule)

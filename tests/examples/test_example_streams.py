@@ -31,19 +31,21 @@ def streams(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def test_a_small_table() -> None:
-    done = run("--people", 1500, "--batches", 1, 64, "--mixes", 0, 9, "--warm-up", 200)
+    done = run("--people", 1500, "--batches", 1, 64, "--mixes", 0, 9, "--warm-up", 200, "--grace", 700)
     assert done.returncode == 0, done.stdout + done.stderr
     head, rule, *lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines()]
-    assert head[0] == "1 500 people after a warm-up of 200"
-    assert len(head) == len(rule) == 10
+    assert len(head) == len(rule) == 11
     kinds = ("stationary", "drifting", "one group first")
-    assert [line[:2] for line in lines] == [[kind, batch] for kind in kinds for batch in ("1", "64")]
+    assert [line[:3] for line in lines] == [[kind, "1 500, 200 known", b] for kind in kinds for b in ("1", "64")]
     for line in lines:
-        assert 0.01 < float(line[2]) <= float(line[3]) <= 0.02
-        assert float(line[5]) > 0
-    assert float(lines[0][7]) > 0.2  # the paper's algorithm at batch 1: nothing is compared
-    assert lines[0][9] == "100%"
-    assert float(lines[1][4]) < 1.2
+        assert 0.01 < float(line[3]) <= float(line[4]) <= 0.02
+        assert all(float(figure) > 0 for figure in line[6].split(" → "))
+    strict, graced = (float(figure) for figure in lines[0][6].split(" → "))
+    assert graced < strict
+    assert float(lines[0][8]) > 0.2  # the paper's algorithm at batch 1: nothing is compared
+    assert lines[0][10] == "100%"
+    assert float(lines[1][5].split(" → ")[0]) < 1.2
+    assert lines[1][7] == "50% → 50%"
 
 
 def test_the_same_stream_twice(streams: ModuleType) -> None:

@@ -58,3 +58,26 @@ def everybody(algorithm: PooledPrimalDual, codes: NDArray[np.int64]) -> People:
         {name: declared[index[i]] for (name, declared), index in zip(values.items(), indices, strict=True)}
         for i in range(len(codes))
     ]
+
+
+def counted(values: Sequence[tuple[int, int]]) -> NDArray[np.int64]:
+    """Sums as a state has them: of each joint cell its people, and what they add up to."""
+    return np.array([[n, total >> 20, total & 0xFFFFF] for n, total in values])
+
+
+def simulated(n: int, share: float, means: tuple[float, float], spread: float, seed: int) -> tuple[Any, Any]:
+    """(scores, groups): scores of two groups, of which the second has this share."""
+    rng = np.random.default_rng(seed)
+    groups = (rng.random(n) < share).astype(int)
+    return rng.normal(np.array(means)[groups], spread), groups
+
+
+def run(algorithm: PooledPrimalDual, state: PooledState, scores: Any, groups: Any, batch: int) -> tuple[Any, Any]:
+    """(predictions, last state) with two groups, so many people at a time."""
+    values = np.array(algorithm.demand.people.values["sex"])[groups]
+    found = []
+    for begin in range(0, len(scores), batch):
+        part = slice(begin, begin + batch)
+        state, predictions, _ = algorithm.step(state, scores[part], values[part])
+        found.append(predictions)
+    return np.concatenate(found), state

@@ -21,25 +21,9 @@ from certifair.layer import FairnessLayer
 from certifair.online.pooled import PooledPrimalDual, PooledState, WarmUp
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import Row
-from tests.online.pooled_cases import SHAPES, everybody, online, serve
+from tests.online.pooled_cases import SHAPES, everybody, online, run, serve, simulated
 
 ROOT = Path(__file__).parents[2]
-
-
-def simulated(n: int, share: float, means: tuple[float, float], spread: float, seed: int) -> tuple[Any, Any]:
-    rng = np.random.default_rng(seed)
-    groups = (rng.random(n) < share).astype(int)
-    return rng.normal(np.array(means)[groups], spread), groups
-
-
-def run(algorithm: PooledPrimalDual, state: PooledState, scores: Any, groups: Any, batch: int) -> tuple[Any, Any]:
-    values = np.array(algorithm.demand.people.values["sex"])[groups]
-    found = []
-    for begin in range(0, len(scores), batch):
-        part = slice(begin, begin + batch)
-        state, predictions, _ = algorithm.step(state, scores[part], values[part])
-        found.append(predictions)
-    return np.concatenate(found), state
 
 
 # ------------------------------------------------------------------------------------------------------------- cost
@@ -133,8 +117,8 @@ def test_shares_name_combinations_in_order() -> None:
 
 
 # ---------------------------------------------------------------------------------------------- purity, saved states
-def _served(shape: str, people: int = 90) -> tuple[PooledPrimalDual, PooledState]:
-    algorithm, rng = online(shape, "0.03"), np.random.default_rng(7)
+def _served(shape: str, people: int = 90, grace: int = 0) -> tuple[PooledPrimalDual, PooledState]:
+    algorithm, rng = online(shape, "0.03", grace=grace), np.random.default_rng(7)
     state = algorithm.init()
     for size in (people - 6, 1, 5):
         codes = rng.integers(0, algorithm.demand.people.joint_cells, size)
@@ -143,9 +127,10 @@ def _served(shape: str, people: int = 90) -> tuple[PooledPrimalDual, PooledState
     return algorithm, state
 
 
+@pytest.mark.parametrize("grace", [0, 95])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_step_changes_nothing_that_it_is_given(shape: str) -> None:
-    algorithm, state = _served(shape)
+def test_a_step_changes_nothing_that_it_is_given(shape: str, grace: int) -> None:
+    algorithm, state = _served(shape, grace=grace)
     before = copy.deepcopy(state.arrays)
     scores = np.linspace(-0.5, 1.5, 12)
     kept, people = scores.copy(), everybody(algorithm, np.arange(12) % algorithm.demand.people.joint_cells)
@@ -158,9 +143,10 @@ def test_a_step_changes_nothing_that_it_is_given(shape: str) -> None:
     assert not any(array.flags.writeable for array in (*state.arrays, *first[0].arrays, *algorithm.init().arrays))
 
 
+@pytest.mark.parametrize("grace", [0, 95])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_saved_state_is_the_same_state(shape: str, tmp_path: Path) -> None:
-    algorithm, state = _served(shape)
+def test_a_saved_state_is_the_same_state(shape: str, grace: int, tmp_path: Path) -> None:
+    algorithm, state = _served(shape, grace=grace)
     algorithm.save(tmp_path / "state.json", state)
     dumped = algorithm.dump(state)
     assert strict_json(canonical(dumped)) == dumped
@@ -186,7 +172,8 @@ import json, sys
 import numpy as np
 from certifair.online.pooled import PooledPrimalDual
 from pathlib import Path
-algorithm = PooledPrimalDual("demographic_parity", "0.02", features=["sex"], values={"sex": ["f", "m"]})
+groups = {"features": ["sex"], "values": {"sex": ["f", "m"]}}
+algorithm = PooledPrimalDual("demographic_parity", "0.02", **groups, grace=450)
 state = algorithm.restore(Path(sys.argv[1]))
 rng, served = np.random.default_rng(11), []
 for size in (1, 4, 1, 30, 2) * 4:
@@ -198,7 +185,7 @@ print(json.dumps([served, algorithm.dump(state)]))
 
 
 def test_another_process_goes_on_bit_for_bit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    algorithm = online("two groups")
+    algorithm = online("two groups", grace=450)  # which ends there
     scores, groups = simulated(400, 0.3, (0.6, 0.36), 0.15, seed=4)
     _, state = run(algorithm, algorithm.init(), scores, groups, 1)
     algorithm.save(tmp_path / "state.json", state)
@@ -247,6 +234,7 @@ def test_tensors_stay_tensors() -> None:
         (lambda d: d.update(more=1), "no state"),
         (lambda d: d.update(epsilon="0.5"), "epsilon differs"),
         (lambda d: d.update(shares=["1", "2"]), "shares differs"),
+        (lambda d: d.update(grace=7), "grace differs"),
         (lambda d: d.update(state=None), "no state"),
         (lambda d: d["state"].pop("due"), "no state"),
         (lambda d: d["state"].update(moved="0"), "no state"),
@@ -290,6 +278,10 @@ OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"shares": {}}, "not all 0"),
     ({"shares": {"f": "many"}}, "share of 'f'"),
     ({"shares": [0.5, 0.5]}, "mapping"),
+    ({"grace": -1}, "grace = -1 is no number of people"),
+    ({"grace": 10**6 + 1}, "from 0 to 1000000"),
+    ({"grace": True}, "grace = True"),
+    ({"grace": 0.5}, "grace = 0.5"),
 ]
 
 
