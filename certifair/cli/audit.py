@@ -15,8 +15,8 @@ from certifair.cli.options import check_out, head_opener
 from certifair.errors import InputError, UntrustedError
 
 if TYPE_CHECKING:
+    from certifair.evidence.audit.digests import Digests
     from certifair.evidence.audit.engines.base import Engine
-    from certifair.evidence.audit.sources import Digests
 
 TICK = 0.2
 """Seconds between two looks at the progress."""

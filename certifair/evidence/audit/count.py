@@ -11,10 +11,11 @@ from typing import Any, Final, final
 
 import narwhals as nw
 
-from certifair.errors import CertifairError, InputError
+from certifair.errors import InputError
 from certifair.evidence.audit import levels
 from certifair.evidence.audit.engines.base import Engine, UnreadableError
 from certifair.evidence.audit.mapping import Mapping
+from certifair.evidence.audit.nulls import refuse_false_nulls
 from certifair.evidence.audit.numbers import REASONS, category, flag, key_names, numbers_of, seconds, with_reasons
 from certifair.evidence.audit.parts import Part
 from certifair.evidence.audit.tally import Counted, Tally, Values
@@ -43,8 +44,9 @@ class Counter:
         cells: Cells = {}
         excluded: dict[str, int] = {}
         files: list[tuple[str, int]] = []
-        for part in self._parts:
+        for part in (piece for whole in self._parts for piece in whole.pieces()):
             try:
+                refuse_false_nulls(part, self._engine.unseen(part.files) if part.table is None else ())
                 seen = self._plainly(part, cells)
                 if seen is None:
                     seen = self._carefully(part, cells, excluded, strict=strict)
@@ -60,10 +62,10 @@ class Counter:
     def file_with(self, key: str, value: str) -> str:
         """The first file in which a key has this value."""
         at = self._keys.index(key)
-        for part in self._parts:
+        for part in (piece for whole in self._parts for piece in whole.pieces()):
             for file in part.files:
-                table = self._engine.open([file], part.columns)
-                frame = self._engine.select(table, {"k": part.keys[at]}).group_by("k").agg(nw.len().alias("rows"))
+                keys = numbers_of(self._engine, part.alone(file)).select(nw.col(f"k{at}").alias("k"))
+                frame = keys.group_by("k").agg(nw.len().alias("rows"))
                 found = self._engine.fetch(frame.select("k"), MAX_CELLS + 1, file.path)
                 if value in {self._text(at, row[0], file.path) for row in found}:
                     return file.path
@@ -81,7 +83,7 @@ class Counter:
             return [(part.files[0].path, seen)]
         if sum(part.rows) != seen:
             what = f"{self._engine.name} read {seen} rows where the files say {sum(part.rows)}"
-            raise CertifairError(what, where=part.files[0].path)
+            raise InputError(what, where=part.files[0].path, advice="write the file again: its footer is wrong")
         return [(file.path, rows) for file, rows in zip(part.files, part.rows, strict=True)]
 
     def _grouped(self, part: Part, frame: nw.LazyFrame[Any], amounts: dict[str, nw.Expr], *more: str) -> list[Any]:

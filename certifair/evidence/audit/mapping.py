@@ -71,6 +71,19 @@ class Bound:
         return None
 
 
+def distinct(names: Sequence[str], where: str) -> None:
+    """Raise InputError for two names that engines may take for one: they look columns up without regard to case."""
+    seen: dict[str, str] = {}
+    for name in names:
+        # upper first: Java takes a dotless i for I; and it takes a dotted I for i
+        first = seen.setdefault(name.replace("\u0130", "i").upper().casefold(), name)
+        if names.count(first) > 1:
+            raise InputError(f"has two columns {first!r}", where=where, advice="rename one")
+        if first != name:
+            what = f"has columns {first!r} and {name!r}, which engines take for one"
+            raise InputError(what, where=where, advice="rename one")
+
+
 def parse_path(text: str, where: str) -> Path:
     """The steps of `$PATH`. Raises InputError.
 
@@ -124,8 +137,7 @@ def _column(name: str, schema: pa.Schema, where: str) -> tuple[str, tuple[str, .
     """(top column, fields, kind)."""
     import pyarrow as pa
 
-    if schema.names.count(name) > 1:
-        raise InputError(f"has two columns {name!r}", where=where, advice="rename one")
+    distinct(schema.names, where)
     if name in schema.names:
         return name, (), _kind(schema.field(name).type)
     top, *fields = name.split(".")
@@ -134,6 +146,7 @@ def _column(name: str, schema: pa.Schema, where: str) -> tuple[str, tuple[str, .
     found = schema.field(top).type
     for at, field in enumerate(fields):
         inside = [found.field(i).name for i in range(found.num_fields)] if pa.types.is_struct(found) else []
+        distinct(inside, where)
         if field not in inside:
             place = ".".join([top, *fields[:at]])
             raise InputError(f"has no field {field!r} in {place!r}", where=where, advice=nearest(field, inside))

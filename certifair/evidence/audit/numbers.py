@@ -38,7 +38,8 @@ def numbers_of(engine: Engine, part: Part) -> nw.LazyFrame[Any]:
     chosen = {f"k{i}": bound for i, bound in enumerate(part.keys)}
     chosen |= {f"m{j}": bound for j, bound in enumerate(part.measures)}
     chosen |= {f"second{j}": bound for j, bound in enumerate(seconds(part))}
-    frame = engine.select(engine.open(part.files, part.columns), chosen)
+    opened = engine.open(part.files, part.columns) if part.table is None else engine.open_table(part.table)
+    frame = engine.select(opened, chosen)
     numbers = [_number(f"m{j}", bound.kind).alias(f"x{j}") for j, bound in enumerate(part.measures)]
     return frame.with_columns(
         *numbers, *(flag(~nw.col(f"second{j}").is_null()).alias(f"s{j}") for j in range(len(seconds(part))))

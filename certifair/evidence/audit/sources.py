@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import os
 import re
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,6 @@ from certifair.evidence.files import reason
 
 FORMS = {".parquet": "parquet", ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 SEGMENT = re.compile(r"[0-9]{8}\.parquet")
-BLOCK = 1 << 20
 
 
 @final
@@ -37,30 +34,63 @@ class Source:
 
 @final
 @dataclass(frozen=True)
+class Folder:
+    """A log that certifair wrote: its folder, and its segments in order."""
+
+    path: Path
+    segments: tuple[Source, ...]
+
+
+@final
+@dataclass(frozen=True)
 class Sources:
-    """All files, sorted by path, each once; `logs` are the folders among them that certifair wrote."""
+    """All files, sorted by path, each once, but for those in `logs`: the folders among them that certifair wrote."""
 
     files: tuple[Source, ...]
-    logs: tuple[Path, ...]
+    logs: tuple[Folder, ...]
+
+    @property
+    def everything(self) -> tuple[Source, ...]:
+        """The files, then the segments of the logs."""
+        return (*self.files, *(segment for log in self.logs for segment in log.segments))
 
 
 def find(names: Sequence[str]) -> Sources:
     """The files that files, folders and globs name. A name that is there is never read as a pattern.
 
     In a folder, names that begin with a dot or an underscore are not data (checksums, `_SUCCESS`, `_delta_log`),
-    whatever is below them; any other file must be a table. Raises InputError.
+    whatever is below them; any other file must be a table. A file may be named again by the same path, not by another
+    (a link): nobody is counted twice. Raises InputError.
     """
-    found: dict[Path, Source] = {}
-    logs: list[Path] = []
+    found: dict[str, Source] = {}
+    logs: dict[str, Folder] = {}
     for name in names:
         for path in _matches(name):
             inside, log = _below(path) if path.is_dir() else ([path], False)
+            sources = [Source(str(file), _form(file)) for file in inside]
             if log:
-                logs.append(path)
-            for file in inside:
-                source = Source(str(file), _form(file))
-                found.setdefault(source.real, source)
-    return Sources(tuple(sorted(found.values())), tuple(dict.fromkeys(logs)))
+                logs.setdefault(os.path.abspath(path), Folder(path, tuple(sources)))  # noqa: PTH100 — links stay
+            else:
+                for source in sources:
+                    found.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100
+    inside_logs = {os.path.abspath(segment.path) for log in logs.values() for segment in log.segments}  # noqa: PTH100
+    files = sorted(source for place, source in found.items() if place not in inside_logs)
+    sources_found = Sources(tuple(files), tuple(logs.values()))
+    _refuse_second_names(sources_found.everything)
+    return sources_found
+
+
+def _refuse_second_names(files: Iterable[Source]) -> None:
+    """Raise InputError for the first file that another one is, too."""
+    seen: dict[tuple[int, int], str] = {}
+    for file in files:
+        try:
+            state = file.real.stat()
+        except OSError as error:
+            raise InputError(f"cannot be read ({reason(error)})", where=file.path) from None
+        first = seen.setdefault((state.st_dev, state.st_ino), file.path)
+        if first != file.path:
+            raise InputError(f"is the same file as {first!r}", where=file.path, advice="name it once")
 
 
 def _matches(name: str) -> list[Path]:
@@ -95,6 +125,12 @@ def _below(folder: Path) -> tuple[list[Path], bool]:
     found: list[Path] = []
     for parent, folders, files in os.walk(folder, onerror=_refused):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        for name in folders:
+            if (Path(parent) / name).is_symlink():
+                advice = "name the folder that it leads to as well, and take the link away"
+                raise InputError(
+                    "is a link to a folder, which is not followed", where=f"{parent}/{name}", advice=advice
+                )
         found += [Path(parent) / name for name in sorted(files) if not name.startswith((".", "_"))]
     if not found:
         raise InputError("holds no table", where=str(folder))
@@ -131,65 +167,3 @@ def _check_delta(folder: Path, found: Iterable[Path]) -> None:
     if different := sorted(here ^ live):
         what = f"is a Delta table whose log and files differ ({len(different)} files, one is {different[0]!r})"
         raise InputError(what, where=str(folder), advice=advice)
-
-
-@final
-class Digests:
-    """SHA-256 of every file, computed in a thread of its own while the engine reads the same pages."""
-
-    def __init__(self, files: Sequence[Source]) -> None:
-        self._files = files
-        self._found: dict[str, str] = {}
-        self._error: InputError | None = None
-        self._stop = False
-        self._states = {file: _state(file) for file in files}
-        self.total = sum(state[0] for state in self._states.values())
-        self.done = 0
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def __enter__(self) -> Digests:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._stop = True
-        self._thread.join()
-
-    def _work(self) -> None:
-        try:
-            for file in self._files:
-                self._found[file.path] = self._digest(file)
-        except InputError as error:
-            self._error = error
-
-    def _digest(self, file: Source) -> str:
-        digest = hashlib.sha256()
-        try:
-            with file.real.open("rb", buffering=0) as stream:
-                while not self._stop and (block := stream.read(BLOCK)):
-                    digest.update(block)
-                    self.done += len(block)
-        except OSError as error:
-            raise InputError(f"cannot be read ({reason(error)})", where=file.path) from None
-        return digest.hexdigest()
-
-    def finished(self) -> bool:
-        return not self._thread.is_alive()
-
-    def result(self) -> dict[str, str]:
-        """By path. Raises InputError if a file could not be read, or changed since the audit began."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        for file, state in self._states.items():
-            if _state(file) != state:
-                raise InputError("changed while it was read", where=file.path, advice="audit a copy that nobody writes")
-        return self._found
-
-
-def _state(file: Source) -> tuple[int, int, int]:
-    try:
-        found = file.real.stat()
-    except OSError as error:
-        raise InputError(f"cannot be read ({reason(error)})", where=file.path) from None
-    return found.st_size, found.st_mtime_ns, found.st_ino

@@ -54,7 +54,8 @@ class Fault:
 class Log:
     """A log that was read. `chain`: its segments as recomputed from the records; `faults`: empty if all of it holds.
 
-    `statement`: the content of head.json, not opened, or None. Whoever opens it calls `check_head`.
+    `statement`: the content of head.json, not opened, or None. Whoever opens it calls `check_head`. `digests`: each
+    segment's file, and the SHA-256 of the bytes that were checked.
     """
 
     folder: Path
@@ -62,7 +63,7 @@ class Log:
     chain: tuple[Segment, ...]
     faults: tuple[Fault, ...]
     statement: bytes | None
-    _digests: tuple[tuple[Path, bytes], ...]
+    digests: tuple[tuple[Path, bytes], ...]
 
     @property
     def segments(self) -> int:
@@ -108,7 +109,7 @@ class Log:
         """
         if self.faults:
             raise UntrustedError(_STEP, str(self.faults[0]), where=str(self.folder))
-        for path, digest in self._digests:
+        for path, digest in self.digests:
             file = SegmentFile(path)
             if sha256(file.content).digest() != digest:
                 raise InputError("was changed while it was read", where=str(path), advice="try again")

@@ -12,7 +12,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import narwhals as nw
 
@@ -20,6 +20,9 @@ from certifair.errors import InputError
 from certifair.evidence.audit.mapping import Bound
 from certifair.evidence.audit.sources import Source
 from certifair.spec.printable import printable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DOCUMENT = "document"
 """The one column of a file of JSON objects."""
@@ -72,6 +75,14 @@ class Engine(ABC):
 
         `columns` are those of a CSV file, in order; its values are texts, null where nothing stands.
         """
+
+    @abstractmethod
+    def open_table(self, table: pa.Table) -> Any:
+        """A table in memory as one of this engine."""
+
+    def unseen(self, files: Sequence[Source]) -> list[tuple[Source, int, int]]:
+        """(file, row group, leaf column), from 0, of what the engine takes for null as Parquet footers say."""
+        return []
 
     @abstractmethod
     def select(self, table: Any, chosen: Mapping[str, Bound]) -> nw.LazyFrame[Any]:

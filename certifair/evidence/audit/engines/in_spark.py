@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import narwhals as nw
 
@@ -12,6 +12,9 @@ from certifair.errors import InputError
 from certifair.evidence.audit.engines.base import DOCUMENT, Engine
 from certifair.evidence.audit.mapping import Bound, Path
 from certifair.evidence.audit.sources import Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SETTINGS = {
     "spark.ui.enabled": "false",
@@ -54,6 +57,12 @@ class Spark(Engine):
             return reader.text(links).toDF(DOCUMENT).where("trim(document) != ''")
         except Exception as error:
             raise self.refused(_complaint(error), files[0].path) from None
+
+    def open_table(self, table: pa.Table) -> Any:
+        try:
+            return self._session.createDataFrame(table)
+        except Exception as error:
+            raise self.refused(_complaint(error), "a segment of the log") from None
 
     def _open_csv(self, links: list[str], columns: Sequence[str]) -> Any:
         from pyspark.sql.types import StringType, StructField, StructType
