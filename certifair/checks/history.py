@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, final
 
 from certifair.checks.base import Check, Context, Judgement, Measured, require
 from certifair.spec import Json
-from certifair.spec.policy import LOG_FORMS
-from certifair.spec.terms import Terms
+from certifair.spec.terms import LOG_FORMS, Terms
 from certifair.spec.verdict import Verdict
 
 if TYPE_CHECKING:

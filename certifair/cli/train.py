@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.out.exists():
-        raise InputError("exists already", where=str(args.out), advice="choose another --out")
+    from certifair.evidence.files import require_new
+
+    require_new(args.out)
     keeping = None if args.key is None else log_keeping(args.key)
     made = train(args.policy, args.data).serve(args.policy, args.out, keeping)
     print("\n".join(summary(made)))

@@ -63,6 +63,12 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o644) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def require_new(out: Path) -> None:
+    """Nothing is there yet: known before hours of work. Raises InputError."""
+    if out.exists():
+        raise InputError("exists already", where=str(out), advice="choose another --out")
+
+
 def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
     """A new directory with these files, or nothing. Raises InputError if something is there already.
 

@@ -98,7 +98,7 @@ def taken_log(folder: Path, open_head: OpenHead | None = None) -> BundledLog:
     if not contents:
         return read_bundled_log(folder, open_head)  # which says what is missing
     with tempfile.TemporaryDirectory() as private:
-        copy = Path(private) / folder.name
+        copy = Path(private) / LOG  # not the folder's own name: that of `.` is empty
         copy.mkdir()
         for name, content in contents.items():
             (copy / name).write_bytes(content)
@@ -121,9 +121,8 @@ def check_log(
     """The log is of this system's algorithm, and holds the bundle's people, one by one. Raises InputError."""
     _check_algorithm(log.stream, policy, values, where)
     if log.stream.system not in (None, system):
-        raise InputError(
-            "is the log of another system", where=where, advice="its header names the digest of system.json"
-        )
+        advice = "name in [system] the model and preprocessing that served: the header holds that system's digest"
+        raise InputError("is the log of another system", where=where, advice=advice)
     wanted = [FEATURE + name for name in values]
     if missing := [name for name in wanted if name not in log.table.column_names]:
         what = f"has no column {missing[0]!r}: its head would not commit to who is in which group"

@@ -16,8 +16,6 @@ from certifair.spec.metrics.base import Metric
 from certifair.spec.training import SERVED_WITH_LAYER, ModelSpec, TrainingSpec
 
 Values = dict[str, tuple[str, ...]]
-LOG_FORMS = ("steps", "chain")
-"""Forms of kind `aggregate` that speak of the log as such, not of groups."""
 SPANS = {"moment": "after", "window": "window"}
 """Forms with a number of people, and the policy's key for it."""
 

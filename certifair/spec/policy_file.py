@@ -13,7 +13,6 @@ from certifair.spec import metrics
 from certifair.spec import toml_reader as read
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import (
-    LOG_FORMS,
     DataSpec,
     GateSpec,
     LayerSpec,
@@ -24,6 +23,7 @@ from certifair.spec.policy import (
     SystemSpec,
 )
 from certifair.spec.property_file import check_condition, metric_name, parse_property
+from certifair.spec.terms import LOG_FORMS
 from certifair.spec.toml_reader import Table
 from certifair.spec.training import fractions, model_spec, training_spec
 

@@ -7,7 +7,8 @@ from fractions import Fraction
 
 from certifair.spec import metrics
 from certifair.spec import toml_reader as read
-from certifair.spec.policy import LOG_FORMS, SPANS, Property, log_property, replay_property
+from certifair.spec.policy import SPANS, Property, log_property, replay_property
+from certifair.spec.terms import LOG_FORMS
 from certifair.spec.toml_reader import Table, nearest
 
 KINDS = ("replay", "feasibility", "stability", "aggregate", "individual", "population")

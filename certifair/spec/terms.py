@@ -13,12 +13,13 @@ from certifair.exact.decimals import format_decimal, parse_decimal
 from certifair.spec import Json, metrics
 from certifair.spec.groups import Cell, Partition, cells_of, partitions_of
 from certifair.spec.metrics.base import Metric, Row
-from certifair.spec.policy import LOG_FORMS
 
 if TYPE_CHECKING:
     from certifair.spec.policy import Property
 
 
+LOG_FORMS = ("steps", "chain")
+"""Forms of kind `aggregate` that speak of the log as such, not of groups."""
 _SCOPES = {"population": "population", "aggregate": "log"}
 _WHAT = {"served": "prediction", "scores": "score"}
 

@@ -21,7 +21,7 @@ from certifair.training.data import Dataset, split
 from certifair.training.export import export_onnx
 from certifair.training.history import EpochRecord, History
 from certifair.training.model import FairModel
-from certifair.training.serve import Run, Trained, require_new
+from certifair.training.serve import Run, Trained
 from certifair.training.stream import LogKeeping
 from certifair.training.table import read_people
 from certifair.training.trainer import Trainer, TrainerConfig
@@ -40,7 +40,7 @@ def train_run(
 
     As `train` and then `Trained.serve`, with the same policy: see there.
     """
-    require_new(Path(out))
+    files.require_new(Path(out))
     return train(source, policy, progress).serve(policy, out, keeping)
 
 

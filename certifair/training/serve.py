@@ -101,7 +101,7 @@ class Trained:
         be served fairly.
         """
         path, out = Path(policy), Path(out)
-        require_new(out)
+        files.require_new(out)
         parsed = Policy.parse(files.read_input(path), str(path))
         if any(getattr(parsed, part) != getattr(self.policy, part) for part in _OF_TRAINING):
             advice = "only [serve], [gate] and [[property]] may be others"
@@ -136,12 +136,6 @@ class Trained:
 
 
 _OF_TRAINING = ("data", "system", "layer", "model", "training", "predictions")
-
-
-def require_new(out: Path) -> None:
-    """Nothing is there yet: known before hours of work. Raises InputError."""
-    if out.exists():
-        raise InputError("exists already", where=str(out), advice="choose another --out")
 
 
 def _unsigned() -> LogKeeping:

@@ -124,6 +124,13 @@ def test_a_log_of_ones_own_becomes_a_bundle(tmp_path: Path, place: Path) -> None
     )
 
 
+def test_a_log_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "small.toml").write_text(SMALL, encoding="utf-8")
+    monkeypatch.chdir(written(tmp_path / "log"))
+    assert run("ingest", ".", "--policy", tmp_path / "small.toml", "--out", tmp_path / "run") == 0
+    assert sorted(path.name for path in (tmp_path / "run" / "log").iterdir())[0] == "00000001.parquet"
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [("edit", 4), ("drop", 4), ("policy", 2), ("feature", 2), ("multipliers", 2), ("unsealed", 2)],
