@@ -178,6 +178,17 @@ def table_missing(table: dict[str, list[Any]]) -> int:
     return table["race"].count(None)
 
 
+def test_a_policy_without_any_group_is_an_error(log: tuple[Path, Any], certifair: Run, tmp_path: Path) -> None:
+    feasible = '[[property]]\nid = "a"\nkind = "feasibility"\nmetric = "demographic_parity"\n'
+    bare = tmp_path / "bare.toml"
+    bare.write_text(
+        '[predictions]\nprediction = "prediction"\n' + feasible + 'sensitive_features = "sex"\nepsilon = 0.1\n'
+    )
+    done = certifair("audit", log[0], "--policy", bare)
+    assert done.code == 2
+    assert "names no group" in done.err
+
+
 def test_what_is_read_is_not_written_over(log: tuple[Path, Any], certifair: Run) -> None:
     before = log[0].read_bytes()
     done = certifair("audit", log[0], "--prediction", "prediction", "--group", "sex", "--json", log[0])

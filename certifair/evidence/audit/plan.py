@@ -96,6 +96,9 @@ def _by_policy(files: Sequence[Inspected], asked: Asked, policy: Policy, where: 
     if score is None and any(item.map != "served" for item in items):
         raise PolicyError("speaks of scores, but names none", where=where, advice="write [predictions] score = …")
     columns = _columns(items, policy)
+    if not columns:
+        advice = "write a property of kind aggregate, form pooled, or [data] sensitive_features"
+        raise PolicyError("names no group that an audit could compare", where=where, advice=advice)
     given = dict(named(text) for text in (*asked.groups, *((asked.condition,) if asked.condition else ())))
     for name in given:
         if name not in columns:
