@@ -7,6 +7,9 @@ JS     := tests/js/node_modules/.installed
 # The layer paper's own package, to compare with. Its pins fit no current environment, but it runs without them.
 PEER   := fairness_training==0.1.0
 
+# Bounds of networks, to compare with. Its pins ask for a torch of years ago; it runs on this one with a little help.
+LIRPA  := auto_LiRPA==0.3
+
 # What decides must be tested: coverage is demanded of these folders.
 DECIDING := certifair/exact/*,certifair/spec/*,certifair/checks/*,certifair/certificate/*,certifair/gate/*
 
@@ -52,7 +55,7 @@ $(VENV): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	  $(BIN)/python -m pip install -qq --editable '.[test,lint]'
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-deps $(PEER)
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-deps $(PEER) $(LIRPA)
 	@touch $@
 
 # Sigstore's own verifier, as a foreign client. Without npm its tests are skipped, and say so.
