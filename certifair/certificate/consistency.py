@@ -37,7 +37,7 @@ def check_consistency(predicate: Json, subject_sha256: str) -> None:
     check_system(predicate["system"])
     for claim in claims:
         _check_claim(claim, context, partitions)
-        if claim["kind"] == "replay":
+        if claim["kind"] in ("replay", "individual"):
             _check_network(claim, predicate)
         elif claim["kind"] != "aggregate":
             _check_system(claim, predicate["system"])
@@ -140,9 +140,14 @@ def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
 
 
 def _check_network(claim: Json, predicate: Json) -> None:
-    """A replay is of the network that is in the evidence, which is the system's."""
+    """It is of the network that is in the evidence, which is the system's; individual claims may be without one."""
     where, witness, system = f"claim {claim['id']!r}", claim["witness"], predicate["system"]
     digests = {item["role"]: item["sha256"] for item in predicate["materials"]}
+    if claim["kind"] == "individual":
+        require(witness["proof"] in (None, digests.get("witness")), f"{where}: another proof than the evidence's")
+        if not NETWORK_ROLES & set(digests):
+            require(witness["model"] is witness["preprocessing"] is None, f"{where}: a network that is not there")
+            return
     stated = {"model": (system["model"] or {}).get("sha256"), "preprocessing": system["preprocessing"]}
     for role, digest in stated.items():
         require(witness[role] == digests.get(role) == digest, f"{where}: another {role} than the system's")

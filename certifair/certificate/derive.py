@@ -18,6 +18,7 @@ from certifair.certificate.figures import partitions_shown, regulatory_views, un
 from certifair.certificate.predicate import context_of, digest_of
 from certifair.evidence.bundle import Evidence
 from certifair.evidence.canonical import canonical
+from certifair.evidence.domain import ranges_of
 from certifair.evidence.groups import group_table
 from certifair.spec import Json
 from certifair.spec.policy import log_property, projection_property, replay_property
@@ -32,7 +33,7 @@ NOT_OBSERVED = (
 NOT_DERIVED = "that the served predictions follow from the scores: nothing here says how they were made of them"
 NON_CLAIMS = (
     "anything about people, times or data outside the evidence, but for claims of scope population",
-    "individual fairness, stability, or the cause of any difference",
+    "individual fairness, but for claims of kind individual; stability; or the cause of any difference",
     "that any law or regulation is met: regulatory views are figures for people who judge that",
 )
 
@@ -122,7 +123,14 @@ def all_terms(evidence: Evidence) -> list[Terms]:
     for form in forms:
         if not any(item.form == form for item in properties):
             properties.append(log_property(form, _free(form, taken)))
-    return [terms_of(item, evidence.values) for item in properties]
+    return [
+        terms_of(
+            item,
+            evidence.values,
+            ranges_of(item, policy, evidence.preprocessing) if item.kind == "individual" else None,
+        )
+        for item in properties
+    ]
 
 
 def _free(name: str, taken: set[str]) -> str:

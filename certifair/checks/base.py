@@ -17,7 +17,7 @@ from certifair.exact.decimals import PLACES, format_decimal, round_down, round_u
 from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import Row
-from certifair.spec.terms import Terms
+from certifair.spec.terms import AT_LEAST, Terms
 from certifair.spec.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def require(condition: bool, what: str) -> None:
 
 def figures(terms: Terms, judgement: Judgement) -> Json:
     """The figures of a judgement as decimals, each rounded towards its unfavourable side."""
-    unfavourable = round_down if terms.form == "ratio" else round_up
+    unfavourable = round_down if terms.form in AT_LEAST else round_up
 
     def text(value: Fraction | None, rounding: Any) -> str | None:
         return None if value is None else str(rounding(value, PLACES))
@@ -140,7 +140,7 @@ def worst(terms: Terms, values: Iterable[Fraction | None]) -> Fraction | None:
     found = [value for value in values if value is not None]
     if not found:
         return None
-    return min(found) if terms.form == "ratio" else max(found)
+    return min(found) if terms.form in AT_LEAST else max(found)
 
 
 def combine(rows: Sequence[RowVerdict]) -> Verdict:
@@ -154,7 +154,7 @@ def describe(terms: Terms, rows: Sequence[RowVerdict], verdict: Verdict) -> str:
     if not guilty or verdict is Verdict.PASS:
         return ""
     with_figure = [row for row in guilty if row.figure is not None]
-    sign = 1 if terms.form == "ratio" else -1
+    sign = 1 if terms.form in AT_LEAST else -1
     first = min(with_figure, key=lambda row: sign * (row.figure or 0)) if with_figure else guilty[0]
     more = f" (and {len(guilty) - 1} more)" if len(guilty) > 1 else ""
     return f"{first.row.name}{against(terms, first)}{more}"
@@ -164,7 +164,7 @@ def against(terms: Terms, row: RowVerdict) -> str:
     """The figure of a row and what is demanded of it; nothing where it has none."""
     if row.figure is None:
         return ""
-    demand = "at least" if terms.form == "ratio" else "at most"
+    demand = "at least" if terms.form in AT_LEAST else "at most"
     return f": {shorten(row.figure)}, demanded {demand} {format_decimal(terms.threshold)}"
 
 

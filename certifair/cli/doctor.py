@@ -22,12 +22,12 @@ CORE = (
     "rich",
 )
 EXTRA = "pip install 'certifair[torch]'"
-TRAINING = dict.fromkeys(("torch", "numba", "cvxpy", "cvxpylayers", "safetensors", "onnxscript"), EXTRA)
+TRAINING = dict.fromkeys(
+    ("torch", "numba", "cvxpy", "cvxpylayers", "PuLP", "highspy", "joblib", "safetensors", "onnxscript"), EXTRA
+)
 OPTIONAL = {
     "matplotlib": "pip install 'certifair[report]'",
     "auto_LiRPA": "pip install --no-deps auto_LiRPA==0.3 && pip install tqdm packaging appdirs pyyaml",
-    "highspy": "pip install highspy",
-    "PuLP": "pip install pulp",
     "pyspark": "pip install 'certifair[spark]', and Java 17 or newer",
     "fairlearn": "pip install fairlearn",
     "pandas": "pip install pandas",
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"Python {platform.python_version()} on {platform.platform(terse=True)}")
     found = [_line(name, "pip install certifair") for name in CORE]
     print("needed:", *found, sep="\n  ")
-    print("training and its solvers (to certify, verify and gate, none is needed):")
+    print("training, proofs about networks, and their solvers (to certify, verify and gate, none is needed):")
     print(*(f"  {_line(name, how)}" for name, how in TRAINING.items()), sep="\n")
     print("optional:", *(_line(name, how) for name, how in OPTIONAL.items()), sep="\n  ")
     for tool in ("openssl", "node"):

@@ -19,6 +19,7 @@ from certifair.spec.network import Activation, Affine, BatchNorm, Concat, Kind, 
 
 
 def _gemm(builder: Builder, node: Node) -> Value:
+    """Alpha stays a step of its own: folded into float32 weights it would hide a rounding, or numbers out of range."""
     flow = node.flow(0)
     weight = _matrix(node, flow)
     if node.attributes.get("transA", 0):
@@ -28,14 +29,17 @@ def _gemm(builder: Builder, node: Node) -> Value:
     bias = np.zeros(len(weight))
     if node.input(2) is not None:
         bias = broadcast(node.constant(2, flow.dtype), len(weight))
-    factors, shifts = _product(weight, alpha), _product(bias, beta)
-    if factors is not None and shifts is not None:
-        return flow.at(builder.emit(Affine(flow.slot, factors, shifts)))
-    # alpha·(weight @ x) + beta·(0 @ x + bias): the same without a product that rounds.
+    shifts = _product(bias, beta)
+    if alpha == 1 and shifts is not None:
+        return flow.at(builder.emit(Affine(flow.slot, weight, shifts)))
     product = flow.at(builder.emit(Affine(flow.slot, weight, np.zeros_like(bias))))
+    scaled = builder.scale(product, np.full(len(bias), alpha))
+    if shifts is not None:
+        return builder.shift(scaled, shifts)
+    # alpha·(weight @ x) + beta·(0 @ x + bias): the same without a product that rounds.
     constant = flow.at(builder.emit(Affine(flow.slot, np.zeros_like(weight), bias)))
-    parts = [builder.scale(part, np.full(len(bias), by)) for part, by in ((product, alpha), (constant, beta))]
-    return flow.at(builder.emit(Sum((parts[0].slot, parts[1].slot))))
+    added = builder.scale(constant, np.full(len(bias), beta))
+    return flow.at(builder.emit(Sum((scaled.slot, added.slot))))
 
 
 def _matrix(node: Node, flow: Flow) -> Array:
@@ -105,6 +109,20 @@ def _activation(builder: Builder, node: Node, kind: Kind) -> Value:
     if kind == "leaky_relu":
         slope = float(node.attributes.get("alpha", np.float32(0.01)))  # the default of ONNX is a float32, too
     return flow.at(builder.emit(Activation(flow.slot, kind, slope)))
+
+
+def _softmax(builder: Builder, node: Node) -> Value:
+    """Of two numbers a and b: 1/(1 + e^(b − a)) and 1/(1 + e^(a − b)), the sigmoids of a − b and of b − a."""
+    flow = node.flow(0)
+    width = builder.widths[flow.slot]
+    if node.attributes.get("axis", -1) not in (1, -1):
+        raise ValueError("is over people; use the last axis")
+    if width != 2:
+        raise ValueError(
+            f"is of {width} numbers, and read only of 2; leave it out, and decide by the numbers before it"
+        )
+    differences = builder.emit(Affine(flow.slot, np.array([[1.0, -1.0], [-1.0, 1.0]]), np.zeros(2)))
+    return flow.at(builder.emit(Activation(differences, "sigmoid")))
 
 
 def _greater(builder: Builder, node: Node) -> Value:
@@ -190,6 +208,7 @@ OPERATORS: Final[dict[str, Callable[[Builder, Node], Value]]] = {
     "Sigmoid": partial(_activation, kind="sigmoid"),
     "Tanh": partial(_activation, kind="tanh"),
     "Softplus": partial(_activation, kind="softplus"),
+    "Softmax": _softmax,
     "Greater": _greater,
     "Where": _where,
     "Flatten": _onnx_shapes.flatten,

@@ -8,6 +8,7 @@
     multipliers.parquet  batch_id, row, multiplier: a fairness layer's dual solution (optional)
     model.onnx           the network that gave the scores (optional, with the next)
     preprocessing.json   how the columns input.NAME become the network's inputs
+    witness/individual.json  proofs about the network's decision, by the id of the property (optional)
     log/                 the log that the same people were served through (optional); its digest is its head
 
 Names are fixed by role, so no path in a manifest is ever followed.
@@ -58,11 +59,12 @@ PATHS = {
     "multipliers": "multipliers.parquet",
     "model": "model.onnx",
     "preprocessing": "preprocessing.json",
+    "witness": "witness/individual.json",
     "policy": "policy.toml",
     "system": "system.json",
     "manifest": "manifest.json",
 }
-OPTIONAL = ("multipliers", "model", "preprocessing")
+OPTIONAL = ("multipliers", "model", "preprocessing", "witness")
 _TABLES = ("data", "predictions", "multipliers")
 Contents = dict[str, bytes]
 
@@ -74,7 +76,8 @@ class Evidence:
 
     `codes[column]` are indices into `values[column]`; `batch` indices into `batch_names`, which stand in order of
     appearance. `scores` and `labels` are None where the table had none, `model` and `preprocessing` where the bundle
-    has no network, `stream` where it has no log. `people` holds the columns row_id and input.NAME.
+    has no network, `witness` where it has no proofs, `stream` where it has no log. `people` holds the columns row_id
+    and input.NAME.
     """
 
     policy: Policy
@@ -92,6 +95,7 @@ class Evidence:
     people: pa.Table
     model: bytes | None
     preprocessing: Inputs | None
+    witness: bytes | None = None
     stream: Stream | None = None
 
     @property
@@ -179,6 +183,7 @@ def load(contents: Contents, where: str, log: BundledLog | None = None) -> Evide
         preprocessing=Inputs.parse(contents["preprocessing"], f"{where}/{PATHS['preprocessing']}")
         if "preprocessing" in contents
         else None,
+        witness=contents.get("witness"),
         stream=None if log is None else log.stream,
     )
 

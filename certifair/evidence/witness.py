@@ -28,6 +28,10 @@ SPLIT, OPEN, ENUMERATED, COUNTED, FIBRES, COUNTEREXAMPLE = range(6)
 UNDECIDED, ALL, PAIR, SWEPT, TREE = range(5)
 """What is said of a row: nothing; every point of its flip set was evaluated; two points decide differently; its one or
 two continuous inputs were swept; a tree over its flip set."""
+MOST_FLIPS: Final = 1 << 20
+"""Combinations of one person's flip set that are all evaluated."""
+SWEPT_INPUTS: Final = 2
+"""Continuous inputs that a sweep decides completely."""
 MOST_NODES: Final = 1 << 27
 """Nodes, numbers or rows of one column."""
 
@@ -37,8 +41,9 @@ MOST_NODES: Final = 1 << 27
 class Tree:
     """Nodes in breadth-first order: the two children of each split follow in the order of the splits.
 
-    feature: the position in the domain that a split divides, or along which fibres run; else 0. cut: of a split, integers
-    and one-hot positions go left if < cut, else right; continuous ones left if ≤ cut, else right; else 0.
+    feature: the position in the domain that a split divides, or along which fibres run; else 0. cut: of a split:
+    integers
+    and one-hot positions go left if < cut, continuous values if ≤ cut; else 0.
     pairs: the two points (all inputs) of each counterexample, in the order of these nodes.
     """
 
@@ -62,6 +67,13 @@ class Rows:
     code: bytes
     pairs: array[float] = field(default_factory=lambda: array("d"))
     trees: tuple[Tree, ...] = ()
+
+
+def plain_rows(domain: Domain, n: int) -> Rows:
+    """What needs no engine: every row evaluated or swept; undecided where its flip set is too large for that."""
+    combinations, continuous = domain.freedom
+    feasible = combinations <= MOST_FLIPS and continuous <= SWEPT_INPUTS
+    return Rows(bytes([(SWEPT if continuous else ALL) if feasible else UNDECIDED]) * n)
 
 
 @final

@@ -170,7 +170,16 @@ def _decimal_places(denominator: int) -> int:
     return places
 
 
+def outward(value: Fraction, direction: int) -> float:
+    """The nearest float64 that is at most (direction −1) or at least (1) the value.
+
+    >>> outward(Fraction(1, 10), -1) < Fraction(1, 10) < outward(Fraction(1, 10), 1)
+    True
+    """
+    near = float(value)
+    return math.nextafter(near, direction * math.inf) if (Fraction(near) - value) * direction < 0 else near
+
+
 def largest_float_at_most(value: Fraction) -> float:
     """For every float64 x: x > value exactly if x > this. So a threshold is compared as it was written."""
-    nearest = float(value)
-    return nearest if Fraction(nearest) <= value else math.nextafter(nearest, -math.inf)
+    return outward(value, -1)

@@ -19,7 +19,7 @@ from certifair.exact.decimals import PLACES, format_decimal, parse_decimal, roun
 from certifair.spec import Json
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy, Property
-from certifair.spec.terms import Terms, statement
+from certifair.spec.terms import AT_LEAST, Terms, statement
 from certifair.spec.verdict import Verdict
 
 REGISTRATION, EXCLUDED = "policy-registration", "excluded-rows"
@@ -158,7 +158,7 @@ def _answer(item: Property, policy: Policy, claims: Sequence[Json], context: Con
 
 
 def _limit(item: Property) -> str:
-    return f"{'≥' if item.form == 'ratio' else '≤'} {format_decimal(item.threshold)}"
+    return f"{'≥' if item.form in AT_LEAST else '≤'} {format_decimal(item.threshold)}"
 
 
 def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
@@ -170,10 +170,11 @@ def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
         and set(own.sensitive_features) == set(item.sensitive_features)
         and own.intersectional == item.intersectional
         and own.condition_on == item.condition_on
-        and (own.map != "decisions" or own.decision_threshold == item.decision_threshold)
+        and ((own.map != "decisions" and own.kind != "individual") or own.decision_threshold == item.decision_threshold)
         and _confident_enough(own, item)
         and _declared_alike(own, policy)
         and _same_layer(claim, policy)
+        and _same_domain(own, item, policy)
     )
     if not same:
         return None
@@ -190,6 +191,29 @@ def _same_layer(claim: Json, policy: Policy) -> bool:
         return True
     own = {"epsilon": layer.epsilon, "lower": layer.lower, "upper": layer.upper}
     return all(parse_decimal(claim["witness"]["layer"][name]) == value for name, value in own.items())
+
+
+def _same_domain(own: Terms, item: Property, policy: Policy) -> bool:
+    """An individual claim is by the demanded arithmetic and relaxes the same columns; its free numbers (of a domain:
+    all) have the ranges that the relying party declares: in a narrower one it would be easier to be fair.
+    """
+    if own.domain is None:
+        return True
+    relaxed = {one.column: one.eps for one in own.domain if one.eps}
+    if own.method != item.method or relaxed != dict(item.relaxed):
+        return False
+    declared = {one.column: (one.kind, one.low, one.high) for one in policy.domain}
+    known = {name: set(values) for name, values in policy.data.values.items()}
+    for one in own.domain:
+        free = one.column in own.sensitive_features or bool(one.eps)
+        if one.kind == "category":
+            same = not free or known.get(one.column, set()) <= set(one.values)
+        else:
+            needed = free or own.form == "domain"
+            same = not needed or declared.get(one.column) == (one.kind, one.low, one.high)
+        if not same:
+            return False
+    return True
 
 
 def _confident_enough(own: Terms, item: Property) -> bool:
@@ -218,7 +242,9 @@ def _why_none(item: Property, claims: Sequence[Json]) -> str:
     near = [claim["id"] for claim in claims if claim["kind"] == item.kind and claim["metric"] == item.metric]
     about = f" about {item.metric} of {', '.join(item.sensitive_features)}" if item.metric else ""
     what = f"no claim of kind {item.kind}{about} answers this"
-    return what + (f"; {', '.join(near)} differs in groups, map, form, span, condition or confidence" if near else "")
+    return what + (
+        f"; {', '.join(near)} differs in groups, map, form, span, domain, condition or confidence" if near else ""
+    )
 
 
 def _groups(terms: Terms, judgement: Judgement) -> tuple[GroupVerdict, ...]:

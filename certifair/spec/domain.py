@@ -103,8 +103,8 @@ class Domain:
             raise ValueError(f"{len(names)} features; a domain has 1 to {MOST_FEATURES}")
         if len(set(names)) != len(names):
             raise ValueError("two features have the same name")
-        if not any(feature.sensitive for feature in self.features):
-            raise ValueError("no feature is sensitive, so nothing could be unfair")
+        if not any(feature.sensitive or feature.eps for feature in self.features):
+            raise ValueError("no feature is sensitive or relaxed, so nothing could be unfair")
 
     @property
     def inputs(self) -> int:
@@ -128,6 +128,17 @@ class Domain:
     def units(self) -> Fraction:
         """How many units there are, or their volume where some features are continuous."""
         return math.prod((f.size for f in self.features if not f.sensitive), start=Fraction(1))
+
+    @property
+    def freedom(self) -> tuple[int, int]:
+        """At most how many combinations the finite inputs of one flip set have, and how many continuous inputs it has."""
+        free = [feature for feature in self.features if feature.sensitive or feature.eps]
+        finite = [
+            min(feature.levels, 2 * int(feature.eps) + 1) if feature.eps else feature.levels
+            for feature in free
+            if feature.levels is not None
+        ]
+        return math.prod(finite), len(free) - len(finite)
 
     @property
     def flips(self) -> int | None:

@@ -19,16 +19,15 @@ values = ["f", "m"]
 from __future__ import annotations
 
 import dataclasses
-import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import final
 
 from certifair.errors import InputError, PolicyError
+from certifair.exact.decimals import outward
 from certifair.spec import toml_reader as read
 from certifair.spec.domain import KINDS, Domain, Feature, Kind
 from certifair.spec.toml_reader import Table, nearest
@@ -100,7 +99,7 @@ def _feature(table: Table) -> Feature:
             found = Feature(name, known, values=table.take("values", read.group_values))
         else:
             low, high = table.take("low", read.decimal), table.take("high", read.decimal)
-            found = Feature(name, known, _outward(low, -1), _outward(high, 1))
+            found = Feature(name, known, outward(low, -1), outward(high, 1))
     except ValueError as error:
         raise PolicyError(f"{name}: {error}", where=table.where) from None
     table.finish()
@@ -110,16 +109,8 @@ def _feature(table: Table) -> Feature:
 def _marked(feature: Feature, sensitive: Sequence[str], relaxed: dict[str, object], table: Table) -> Feature:
     if feature.name in relaxed:
         eps = Table({feature.name: relaxed[feature.name]}, f"{table.where}[relaxed]").take(feature.name, read.positive)
-        feature = dataclasses.replace(feature, eps=_outward(eps, 1))
+        feature = dataclasses.replace(feature, eps=outward(eps, 1))
     try:
         return dataclasses.replace(feature, sensitive=feature.name in sensitive)
     except ValueError as error:
         raise ValueError(f"{feature.name}: {error}") from None
-
-
-def _outward(value: Fraction, direction: int) -> float:
-    """The nearest float that is not inside."""
-    near = float(value)
-    if (Fraction(near) - value) * direction < 0:
-        near = math.nextafter(near, direction * math.inf)
-    return near

@@ -2,18 +2,19 @@
 
 z = weight @ h + bias, then h' = z where z ≥ 0, slope·z elsewhere, neuron by neuron: slope 0 is a ReLU, 1 the identity.
 Skipped connections are carried along by identity neurons of weight 1. The decision is f > 0 for the single number f
-that the last layer gives. A last function that keeps the sign (sigmoid, tanh, ReLU) is left out; of two outputs f is
-the second minus the first.
+that the last layer gives. A last sigmoid is left out (f is its logit), and so is what keeps the sign before it (tanh,
+ReLU). Of two outputs f is the second minus the first, and what keeps their order is left out: sigmoids, tanh, softmax.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Final, final
 
-from certifair.spec.network import Activation, Affine, BatchNorm, Concat, LayerNorm, Network, Scale, Step, Sum, reads
+from certifair.spec._step_layers import Layer, all_float32, checked_size, copy_layer, plain_layer, step_layers
+from certifair.spec.network import Activation, Affine, Concat, Network, Step, reads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,31 +29,12 @@ CURVES: Final = ("", "sigmoid", "tanh")
 
 @final
 @dataclass(frozen=True, eq=False)
-class Layer:
-    """weight (m, n), and (m,) of bias, slope, curve (a code), rounds, size, relative.
-
-    What is known of the true layer: its weights and bias differ from these by at most relative·|weight| and
-    relative·size (0: these are exact); a float32 evaluation of a neuron takes at most `rounds` roundings on each term
-    (0: it only copies), of numbers whose magnitudes are those of weight·h and, for everything constant, size ≥ |bias|.
-    """
-
-    weight: Array
-    bias: Array
-    slope: Array
-    curve: NDArray[np.int8]
-    rounds: NDArray[np.int64]
-    size: Array
-    relative: Array
-
-    @property
-    def width(self) -> int:
-        return len(self.weight)
-
-
-@final
-@dataclass(frozen=True, eq=False)
 class Layers:
-    """At least one layer; the last is one identity neuron. float32: all numbers of the network are float32."""
+    """At least one layer; the last is one identity neuron.
+
+    float32: all numbers of the network are float32, no slope is beyond ±1 and no BatchNorm leaves 2^±20 on its way, so
+    that what the layers say of float32 evaluations holds.
+    """
 
     layers: tuple[Layer, ...]
     float32: bool
@@ -71,30 +53,81 @@ class Layers:
         return not any(layer.curve.any() for layer in self.layers)
 
 
-def layers_of(network: Network) -> Layers:
-    """The decision of a network. Errors: ValueError for a step without a plain layer, or more than two outputs."""
+def layers_of(network: Network, threshold: Fraction | None = None) -> Layers:
+    """The decision of a network: its output against a threshold; None: 1/2 after a sigmoid, else 0.
+
+    Errors: ValueError for a step without a plain layer, more than two outputs, or a threshold that f = 0 is not the
+    same as: after a sigmoid only 1/2, after a tanh and for two outputs only 0.
+    """
     if network.outputs > 2:
         raise ValueError(f"has {network.outputs} outputs; a decision is made of one, or of two that are compared")
-    network = _folded(network)
+    shift = _shift(network, threshold)
+    network = network.without_unused() if shift else _folded(network)
     build = _Builder(network)
     for slot in range(1, len(network.steps) + 1):
         build.add(slot, network.steps[slot - 1])
-    return build.finished(network)
+    return _shifted(build.finished(network), shift)
+
+
+def _shift(network: Network, threshold: Fraction | None) -> Fraction:
+    """What is subtracted from the output; 0 where the sign of what goes into its last function says the same."""
+    last = network.steps[network.output - 1] if network.output else None
+    if network.outputs == 2:
+        natural, why = Fraction(0), "compares two outputs with each other"
+    elif isinstance(last, Activation) and last.kind in ("sigmoid", "tanh"):
+        natural, why = Fraction(int(last.kind == "sigmoid"), 2), f"ends in a {last.kind}"
+    else:
+        return threshold or Fraction(0)
+    if threshold not in (None, natural):
+        raise ValueError(f"{why}: its threshold is {natural}, not {threshold}; use that, or leave the end out")
+    return Fraction(0)
+
+
+def _shifted(layers: Layers, shift: Fraction) -> Layers:
+    """f − p/q > 0 as q·f − p > 0, which is exact. Errors: ValueError where it is not."""
+    import numpy as np
+
+    if not shift:
+        return layers
+    p, q = shift.numerator, shift.denominator
+    last = layers.layers[-1]
+    weight, bias = last.weight * q, last.bias * q - p
+    exact = (
+        bool(np.isfinite(weight).all() and np.isfinite(bias).all())
+        and all(Fraction(a) * q == Fraction(b) for a, b in zip(last.weight.flat, weight.flat, strict=True))
+        and Fraction(last.bias[0]) * q - p == Fraction(bias[0])
+    )
+    if not exact:
+        raise ValueError(
+            f"has weights from which the threshold {shift} cannot be subtracted exactly; use a shorter one"
+        )
+    size = np.abs(last.size * q) + abs(p)
+    moved = replace(last, weight=weight, bias=bias, size=size * (1 + 2.0**-50), rounds=last.rounds + 1)
+    return Layers((*layers.layers[:-1], moved), layers.float32)
 
 
 def _folded(network: Network) -> Network:
-    """Without a last step that keeps signs, or for two outputs their order."""
+    """Without last steps that keep the sign of one output, or the order of two.
+
+    A sigmoid has no sign to keep: only the very last one stands for its logit, as 1/2 is its threshold.
+    """
+    last = True
     while network.output:
         step = network.steps[network.output - 1]
-        if not isinstance(step, Activation) or not _keeps_decision(step, network.outputs):
+        if not (_keeps_order(step) if network.outputs == 2 else _keeps_sign(step, last)):
             break
-        network = Network(network.inputs, network.steps, reads(step)[0])
+        network, last = Network(network.inputs, network.steps, reads(step)[0]), False
     return network.without_unused()
 
 
-def _keeps_decision(step: Activation, outputs: int) -> bool:
-    """Two outputs are compared, so their order counts. One decides by its sign (a sigmoid's by that of its logit)."""
-    return step.kind in ("sigmoid", "tanh") or (step.kind == "relu" and outputs == 1)
+def _keeps_order(step: Step) -> bool:
+    if isinstance(step, Affine):  # the differences that a softmax is a sigmoid of
+        return step.weight.tolist() == [[1, -1], [-1, 1]] and not step.bias.any()
+    return isinstance(step, Activation) and step.kind in ("sigmoid", "tanh")
+
+
+def _keeps_sign(step: Step, last: bool) -> bool:
+    return isinstance(step, Activation) and (step.kind in ("tanh", "relu") or (step.kind == "sigmoid" and last))
 
 
 @final
@@ -107,7 +140,9 @@ class _Builder:
         self._layers: list[Layer] = []
         self._columns: dict[int, Columns] = {0: np.arange(network.inputs)}
         self._width = network.inputs
-        self._last_use = {slot: len(network.steps) + 1 for slot in (network.output,)}
+        self._widths = network.widths
+        self._float32 = all_float32(network)
+        self._last_use = {network.output: len(network.steps) + 1}
         for number, step in enumerate(network.steps, 1):
             for slot in reads(step):
                 self._last_use[slot] = max(self._last_use.get(slot, 0), number)
@@ -124,19 +159,28 @@ class _Builder:
         elif isinstance(step, Activation):
             self._activate(slot, step, sources[0])
         else:
-            self._emit(slot, _rows(step, [len(source) for source in sources]), np.concatenate(sources))
+            self._compute(slot, step, sources)
+
+    def _compute(self, slot: int, step: Step, sources: list[Columns]) -> None:
+        import numpy as np
+
+        columns = np.concatenate(sources)
+        layers = step_layers(step, len(sources), len(columns), self._float32)
+        if isinstance(step, Affine) and len(np.unique(columns)) < len(columns):  # the sum of two weights might round
+            layers.insert(0, copy_layer(len(columns)))
+        for rows in layers:
+            self._emit(slot, rows, columns)
+            columns = self._columns.pop(slot)
+        self._columns[slot] = columns[: self._widths[slot]]
 
     def _emit(self, slot: int, rows: Layer, columns: Columns) -> None:
         """A layer of these new rows, and of what later steps still need, copied."""
         import numpy as np
 
-        if len(np.unique(columns)) < len(columns):  # adding two weights of one number might round
-            self._emit(slot, _copy(len(columns)), columns)
-            columns = self._columns.pop(slot)
         kept = self._needed()
-        weight = np.zeros((len(kept) + rows.width, self._width))
+        weight = np.zeros(checked_size(len(kept) + rows.width, self._width))
         weight[np.arange(len(kept)), kept] = 1
-        weight[len(kept) :, columns] = rows.weight
+        np.add.at(weight, (np.arange(len(kept), len(weight))[:, None], columns), rows.weight)
         none, one = np.zeros(len(kept)), np.ones(len(kept))
         self._layers.append(
             Layer(
@@ -166,7 +210,7 @@ class _Builder:
         last = self._layers[-1] if self._layers else None
         shared = np.isin(columns, self._needed()).any()
         if last is None or shared or (last.slope[columns] != 1).any() or last.curve[columns].any():
-            self._emit(slot, _copy(len(columns)), columns)
+            self._emit(slot, copy_layer(len(columns)), columns)
             last, columns = self._layers[-1], self._columns[slot]
         slope, curve = last.slope.copy(), last.curve.copy()
         match step.kind:
@@ -188,96 +232,7 @@ class _Builder:
         last = self._layers[-1] if self._layers else None
         plain = last is not None and (last.slope == 1).all() and not last.curve.any()
         if len(columns) == 2:
-            self._emit(-1, _plain(np.array([[-1.0, 1.0]]), np.zeros(1), 1), columns)
+            self._emit(-1, plain_layer(np.array([[-1.0, 1.0]]), np.zeros(1), np.ones(1, dtype=np.int64)), columns)
         elif not plain or self._width != 1:
-            self._emit(-1, _copy(1), columns)
-        return Layers(tuple(self._layers), _all_float32(network))
-
-
-def _plain(weight: Array, bias: Array, rounds: int) -> Layer:
-    import numpy as np
-
-    m = len(weight)
-    return Layer(
-        weight,
-        bias,
-        np.ones(m),
-        np.zeros(m, dtype=np.int8),
-        np.full(m, rounds, dtype=np.int64),
-        np.abs(bias),
-        np.zeros(m),
-    )
-
-
-def _copy(width: int) -> Layer:
-    import numpy as np
-
-    return _plain(np.eye(width), np.zeros(width), 0)
-
-
-def _rows(step: Step, widths: list[int]) -> Layer:
-    """The step over the numbers of its sources side by side."""
-    import numpy as np
-
-    match step:
-        case Affine(weight=weight, bias=bias):
-            return _plain(weight, bias, weight.shape[1] + 1)
-        case Sum():
-            return _plain(np.tile(np.eye(widths[0]), len(widths)), np.zeros(widths[0]), len(widths) - 1)
-        case Scale():
-            return _scale(step)
-        case BatchNorm():
-            return _batch_norm(step)
-        case LayerNorm():
-            raise ValueError("has a LayerNormalization, which is no layer of one person's numbers with fixed weights")
-        case _:
-            raise ValueError(f"has a {type(step).__name__}, which is not read here")
-
-
-def _scale(step: Scale) -> Layer:
-    """x·factor/divisor + shift: exact where the quotient is a float."""
-    import numpy as np
-
-    weight = step.factor / step.divisor
-    quotients = [Fraction(a) / Fraction(b) for a, b in zip(step.factor.tolist(), step.divisor.tolist(), strict=True)]
-    exact = np.array([Fraction(w) == q for w, q in zip(weight.tolist(), quotients, strict=True)])
-    _check_normal(weight[~exact])
-    found = _plain(np.diag(weight), step.shift, 3)
-    return Layer(**{**found.__dict__, "relative": np.where(exact, 0.0, 2.0**-52)})
-
-
-def _batch_norm(step: BatchNorm) -> Layer:
-    """(x − mean)/√(variance + ε)·scale + shift.
-
-    In float64 the factor takes four roundings (sum, root, quotient; its product with mean is a fourth, the sum with
-    shift a fifth): all relative errors together are below 2^-49 of |weight| and of |mean·factor| + |shift|. A float32
-    evaluation takes at most six on each term: x − mean, variance + ε, its root, the quotient, the product, the sum.
-    """
-    import numpy as np
-
-    factor = step.scale / np.sqrt(step.variance + step.epsilon)
-    _check_normal(factor[step.scale != 0])
-    moved = step.mean * factor
-    found = _plain(np.diag(factor), step.shift - moved, 8)
-    size = (np.abs(moved) + np.abs(step.shift)) * (1 + 2.0**-40)
-    return Layer(**{**found.__dict__, "size": size, "relative": np.full(len(factor), 2.0**-49)})
-
-
-def _check_normal(weights: Array) -> None:
-    """Relative errors mean nothing where numbers underflow."""
-    import numpy as np
-
-    if not (np.isfinite(weights) & (np.abs(weights) > 1e-290) & (np.abs(weights) < 1e290)).all():
-        raise ValueError("has a quotient of weights that leaves the range of floats")
-
-
-def _all_float32(network: Network) -> bool:
-    import numpy as np
-
-    def numbers(value: Any) -> bool:
-        if isinstance(value, np.ndarray):
-            with np.errstate(over="ignore"):
-                return bool((value.astype(np.float32) == value).all())
-        return True
-
-    return all(numbers(value) for step in network.steps for value in step.__dict__.values())
+            self._emit(-1, copy_layer(1), columns)
+        return Layers(tuple(self._layers), self._float32)

@@ -13,6 +13,7 @@ from certifair.errors import PolicyError
 from certifair.spec import metrics
 from certifair.spec.groups import MISSING
 from certifair.spec.metrics.base import Metric
+from certifair.spec.ranges import Range
 from certifair.spec.training import SERVED_WITH_LAYER, ModelSpec, TrainingSpec
 
 Values = dict[str, tuple[str, ...]]
@@ -109,7 +110,8 @@ class Property:
     """`[[property]]`: one demand. `threshold` is epsilon (a difference, a distance, a share) or the least ratio.
 
     A replay, and a log as such, compare no groups: their `metric` is empty, and so are their features. `span` is a
-    number of people, for the forms in SPANS.
+    number of people, for the forms in SPANS. An individual property has no metric either: its features are inputs of
+    the network, and `relaxed` says how far others may move.
     """
 
     id: str
@@ -127,6 +129,7 @@ class Property:
     min_group_size: int
     map: str
     span: int | None = None
+    relaxed: tuple[tuple[str, Fraction], ...] = ()
 
     @property
     def about(self) -> Metric | None:
@@ -151,6 +154,7 @@ class Policy:
     serve: ServeSpec
     gate: GateSpec
     properties: tuple[Property, ...]
+    domain: tuple[Range, ...] = ()
     model: ModelSpec | None = None
     training: TrainingSpec | None = None
 
@@ -185,7 +189,7 @@ class Policy:
     def columns(self) -> tuple[str, ...]:
         """Every categorical column that properties and layer speak of, in order of first use."""
         used = list(self.data.sensitive_features)
-        named = [(item.sensitive_features, item.condition) for item in self.properties]
+        named = [(item.sensitive_features, item.condition) for item in self.properties if item.kind != "individual"]
         if self.layer is not None:
             named.append((self.layer.sensitive_features, self.layer.condition))
         for features, condition in named:

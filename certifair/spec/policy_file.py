@@ -23,11 +23,12 @@ from certifair.spec.policy import (
     SystemSpec,
 )
 from certifair.spec.property_file import check_condition, metric_name, parse_property
+from certifair.spec.ranges import Range
 from certifair.spec.terms import LOG_FORMS
 from certifair.spec.toml_reader import Table
 from certifair.spec.training import fractions, model_spec, training_spec
 
-TABLES = {"data", "predictions", "system", "model", "training", "layer", "serve", "gate", "property"}
+TABLES = {"data", "predictions", "system", "model", "training", "layer", "serve", "gate", "domain", "property"}
 MOST_ROWS = 50_000
 """Pairs of groups that one property may compare: about 300 groups."""
 ONLINE = ("paper", "pooled")
@@ -48,6 +49,7 @@ def parse_policy(content: bytes, where: str) -> Policy:
         serve=serve,
         gate=_gate(table.table("gate")),
         properties=tuple(parse_property(item, serve.threshold) for item in table.tables("property")),
+        domain=_ranges(table.table("domain")),
         model=model_spec(table.table("model")) if trains else None,
         training=training_spec(table.table("training")) if trains else None,
     )
@@ -183,6 +185,22 @@ def _gate(table: Table) -> GateSpec:
     )
     table.finish()
     return spec
+
+
+def _ranges(table: Table) -> tuple[Range, ...]:
+    """`[domain]`: age = { kind = "integer", low = 17, high = 90 }. Raises PolicyError naming the key."""
+    return tuple(_range(table.table(name), name) for name in table.names())
+
+
+def _range(table: Table, column: str) -> Range:
+    kind = table.take("kind", read.one_of("integer", "continuous"))
+    low, high = table.take("low", read.decimal), table.take("high", read.decimal)
+    table.finish()
+    if low > high:
+        raise table.error("low", "is above high")
+    if kind == "integer" and (low.denominator, high.denominator) != (1, 1):
+        raise table.error("low and high", "of kind = 'integer' are whole numbers")
+    return Range(column, kind, low, high)
 
 
 def _check_online(policy: Policy, where: str) -> None:

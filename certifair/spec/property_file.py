@@ -59,6 +59,8 @@ def parse_property(table: Table, threshold: Fraction) -> Property:
         return _replay(table)
     if kind == "aggregate":
         return _aggregate(table, threshold)
+    if kind == "individual":
+        return _individual(table, threshold)
     metric = table.take("metric", metric_name)
     assert metric is not None
     form, limit = _threshold(table, has_ratio=metrics.get(metric).has_ratio)
@@ -157,6 +159,33 @@ def _aggregate(table: Table, threshold: Fraction) -> Property:
     # a batch of a stream counts with one person of each group; nothing is said of decisions unless they are meant
     threshold_of = found.decision_threshold if found.map == "decisions" else Fraction(0)
     return replace(found, min_group_size=1, decision_threshold=threshold_of)
+
+
+def _individual(table: Table, threshold: Fraction) -> Property:
+    """The least share of people whose decision does not depend on some inputs (certificates/README.md 9.11)."""
+    relaxed = table.table("relaxed")
+    found = Property(
+        id=table.take("id", read.text),
+        kind="individual",
+        form=table.take("form", read.one_of("rows", "domain"), "rows"),
+        metric="",
+        sensitive_features=table.take("sensitive_features", read.texts),
+        intersectional=False,
+        condition=None,
+        threshold=table.take("share", read.unit),
+        tau=Fraction(0),
+        decision_threshold=table.take("threshold", read.decimal, threshold),
+        confidence=None,
+        map=table.take("map", read.one_of("decisions", "served"), "decisions"),
+        method=table.take("method", read.one_of("real", "float32"), "real"),
+        min_group_size=1,
+        relaxed=tuple((name, relaxed.take(name, read.positive)) for name in sorted(relaxed.names())),
+    )
+    table.finish()
+    for name, _ in found.relaxed:
+        if name in found.sensitive_features:
+            raise table.error("relaxed", f"names {name!r}, which is sensitive and free anyway")
+    return found
 
 
 def _span(table: Table, form: str) -> int | None:

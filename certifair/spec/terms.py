@@ -13,6 +13,7 @@ from certifair.exact.decimals import format_decimal, parse_decimal
 from certifair.spec import Json, metrics
 from certifair.spec.groups import Cell, Partition, cells_of, partitions_of
 from certifair.spec.metrics.base import Metric, Row
+from certifair.spec.ranges import Range
 
 if TYPE_CHECKING:
     from certifair.spec.policy import Property
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 LOG_FORMS = ("steps", "chain")
 """Forms of kind `aggregate` that speak of the log as such, not of groups."""
-_SCOPES = {"population": "population", "aggregate": "log"}
+AT_LEAST = ("ratio", "rows", "domain")
+"""Forms whose figure must be at least the threshold."""
+_SCOPES = {"population": "population", "aggregate": "log", "domain": "domain"}
 _WHAT = {"served": "prediction", "scores": "score"}
 
 
@@ -30,7 +33,8 @@ class Terms:
     """What a claim says. Thresholds are exact; groups and conditions are the declared ones.
 
     A replay speaks of no groups, nor does a log as such: the metric's name is empty (null in a certificate), and so are
-    the lists. `span` is the number of people of a moment or window.
+    the lists. `span` is the number of people of a moment or window. An individual claim names inputs of the network as
+    sensitive, and `domain` says what every input may be.
     """
 
     id: str
@@ -50,6 +54,7 @@ class Terms:
     confidence: Fraction | None
     method: str
     span: int | None = None
+    domain: tuple[Range, ...] | None = None
     box: tuple[Fraction, Fraction] | None = None
     """A relying party's own bounds of what is served; None takes those of the witness. Not part of a claim."""
 
@@ -59,7 +64,7 @@ class Terms:
 
     @property
     def comparator(self) -> str:
-        return ">=" if self.form == "ratio" else "<="
+        return ">=" if self.form in AT_LEAST else "<="
 
     @functools.cached_property
     def rows(self) -> tuple[Row, ...]:
@@ -77,13 +82,13 @@ class Terms:
 
     def holds(self, value: Fraction) -> bool:
         """Whether a row of this value keeps the threshold, the solver tolerance granted."""
-        if self.form == "ratio":
+        if self.form in AT_LEAST:
             return value >= self.threshold - self.tau
         return value <= self.threshold + self.tau
 
     def worse(self, a: Fraction, b: Fraction) -> bool:
         """Whether a is a strictly worse value than b."""
-        return a < b if self.form == "ratio" else a > b
+        return a < b if self.form in AT_LEAST else a > b
 
     def to_json(self) -> Json:
         """The members of a claim that are terms (certificates/README.md 9.2)."""
@@ -92,7 +97,7 @@ class Terms:
             "kind": self.kind,
             "form": self.form,
             "map": self.map,
-            "scope": _SCOPES.get(self.kind, "batch"),
+            "scope": _SCOPES.get(self.kind) or _SCOPES.get(self.form, "batch"),
             "metric": self.metric_name or None,
             "sensitiveFeatures": list(self.sensitive_features),
             "intersectional": self.intersectional,
@@ -109,6 +114,7 @@ class Terms:
             "span": self.span,
             "confidence": None if self.confidence is None else format_decimal(self.confidence),
             "method": self.method,
+            "domain": None if self.domain is None else [item.to_json() for item in self.domain],
         }
 
     @staticmethod
@@ -135,6 +141,7 @@ class Terms:
             confidence=None if claim["confidence"] is None else parse_decimal(claim["confidence"]),
             method=claim["method"],
             span=claim["span"],
+            domain=None if claim["domain"] is None else tuple(map(Range.from_json, claim["domain"])),
         )
 
     def what(self) -> str:
@@ -142,8 +149,11 @@ class Terms:
         return _WHAT.get(self.map) or f"decision (score > {format_decimal(self.decision_threshold)})"
 
 
-def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
-    """The terms of a policy's property, its groups and conditions spelled out from the declared values."""
+def terms_of(item: Property, values: Mapping[str, Sequence[str]], domain: tuple[Range, ...] | None = None) -> Terms:
+    """The terms of a policy's property, its groups and conditions spelled out from the declared values.
+
+    domain: that of an individual property.
+    """
     conditions = tuple(values[item.condition]) if item.condition else ()
     exact_method = "duality" if item.form == "projection" else "exact"
     return Terms(
@@ -156,7 +166,9 @@ def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
         intersectional=item.intersectional,
         condition_on=item.condition_on,
         conditions=conditions if item.about is None else item.about.label_conditions or conditions,
-        partitions=partitions_of(item.sensitive_features, values, intersectional=item.intersectional),
+        partitions=()
+        if item.kind == "individual"
+        else partitions_of(item.sensitive_features, values, intersectional=item.intersectional),
         threshold=item.threshold,
         tau=item.tau,
         decision_threshold=item.decision_threshold,
@@ -164,6 +176,7 @@ def terms_of(item: Property, values: Mapping[str, Sequence[str]]) -> Terms:
         confidence=item.confidence,
         method=item.method or exact_method,
         span=item.span,
+        domain=domain,
     )
 
 
@@ -199,11 +212,13 @@ _EXTENTS = {
 
 def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
     """The claim in words, derived from the terms alone (certificates/README.md 9.8 to 9.10)."""
-    quantity = _QUANTITIES.get(terms.form) or terms.metric.quantity
+    quantity = _QUANTITIES.get(terms.form) or ("" if terms.kind == "individual" else terms.metric.quantity)
     quantity = quantity.format(what=terms.what(), metric=terms.metric_name, **(layer or {}))
-    bound = "at least" if terms.form == "ratio" else "at most"
+    bound = "at least" if terms.form in AT_LEAST else "at most"
     tolerance = f" (solver tolerance {format_decimal(terms.tau)})" if terms.tau else ""
     limit = f"{bound} {format_decimal(terms.threshold)}{tolerance}"
+    if terms.kind == "individual":
+        return f"{_whose(terms)} is {limit}"
     if terms.form == "network":
         return f"{quantity}, for everybody in the evidence, is {limit}"
     if terms.form in LOG_FORMS:
@@ -211,6 +226,21 @@ def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
     within = f", within each {quoted(terms.condition_on)}" if terms.condition_on else ""
     groups = " and ".join(" × ".join(map(quoted, partition.features)) for partition in terms.partitions)
     return f"{quantity} over {groups}{within}, {_extent(terms)}, is {limit}"
+
+
+_ARITHMETIC = {"real": "over the reals", "float32": "in every float32 evaluation"}
+_WHO = {"rows": "the people in the evidence", "domain": "all people of the domain"}
+
+
+def _whose(terms: Terms) -> str:
+    """The share that an individual claim speaks of."""
+    limit = format_decimal(terms.decision_threshold)
+    decision = f"decision ({'prediction' if terms.map == 'served' else 'score'} > {limit})"
+    flipped = ", ".join(map(quoted, terms.sensitive_features))
+    moved = [f"{quoted(item.column)} by {format_decimal(item.eps)}" for item in terms.domain or () if item.eps]
+    relaxed = f" while others may move ({', '.join(moved)})" if moved else ""
+    arithmetic = _ARITHMETIC[terms.method]
+    return f"the share of {_WHO[terms.form]} whose {decision} does not depend on {flipped}{relaxed}, {arithmetic},"
 
 
 def _extent(terms: Terms) -> str:

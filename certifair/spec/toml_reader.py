@@ -74,6 +74,10 @@ class Table:
             raise self.error(key, "must be written [[" + key + "]]")
         return [Table(item, f"{self.where}[[{key}]] {_label(item, number)}") for number, item in enumerate(value, 1)]
 
+    def names(self) -> tuple[str, ...]:
+        """The keys that nobody took yet, for a table of the user's own names."""
+        return tuple(self._content)
+
     def items(self) -> list[tuple[str, Any]]:
         """All keys, for a table whose keys are the user's own names."""
         content, self._content = self._content, {}
@@ -200,6 +204,11 @@ def positive(value: Any) -> Fraction:
 
 def share(value: Any) -> Fraction | None:
     """As `decimal`, from 0 to 1, for keys whose default is None."""
+    return unit(value)
+
+
+def unit(value: Any) -> Fraction:
+    """As `decimal`, from 0 to 1."""
     number = decimal(value)
     if not 0 <= number <= 1:
         raise ValueError("a decimal number from 0 to 1")

@@ -155,6 +155,11 @@ def operators() -> dict[str, tuple[Nodes, dict[str, Any], int]]:
              node("Identity", ["f"], ["g"]), node("MatMul", ["x", "g"], ["y"])],
             {"a": np.array([0])},
         ),
+        "softmax": ([node("Gemm", ["x", "w"], ["h"]), node("Softmax", ["h"], ["y"])], {"w": wide[:, :2]}),
+        "softmax_inside": (
+            [node("Gemm", ["x", "w"], ["h"]), node("Softmax", ["h"], ["s"], axis=1), node("Add", ["s", "h"], ["y"])],
+            {"w": wide[:, 1:]},
+        ),
         "concat": ([node("Relu", ["x"], ["h"]), node("Concat", ["x", "h", "x"], ["y"], axis=-1)], {}),
         "batch_norm": (
             [node("BatchNormalization", ["x", "s", "b", "m", "v"], ["y"], epsilon=1e-3)],
@@ -202,7 +207,10 @@ def test_what_is_folded_and_what_is_not() -> None:
     assert [type(step) for step in found["mul_add"]] == [Scale]
     gemm = [node("Gemm", ["x", "w", "b"], ["y"], alpha=0.3)]
     tensors = {"w": np.full((4, 2), 0.1), "b": np.ones(2)}
+    assert [type(step) for step in read(model(gemm, tensors)).steps] == [Affine, Scale]
+    gemm = [node("Gemm", ["x", "w", "b"], ["y"], beta=0.3)]
     assert len(read(model(gemm, tensors)).steps) == 1
+    tensors["b"] = np.full(2, 0.1)
     rounds = model(gemm, tensors, dtype=np.float64)
     assert len(read(rounds).steps) == 5
     check(rounds, np.random.default_rng(1).normal(size=(9, 4)))
@@ -416,7 +424,9 @@ def broken() -> Iterator[tuple[str, bytes, str]]:
     empty = np.zeros((0, 1 << 40), np.float32)
     yield "empty_weights", single("MatMul", ["x", "w"], {"w": empty}), "no matrix"
     yield "large_axis", single("Squeeze", ["x", "a"], {"a": np.array([1 << 40])}), "axes"
-    yield "operator", single("Softmax", ["x"]), "node 'it' \\(Softmax\\) is not an operator"
+    yield "operator", single("Erf", ["x"]), "node 'it' \\(Erf\\) is not an operator"
+    yield "softmax_of_four", single("Softmax", ["x"]), "node 'it' \\(Softmax\\) is of 4 numbers"
+    yield "softmax_over_people", single("Softmax", ["x"], axis=0, x=("n", 2)), "over people"
     yield "subgraph", subgraph(), "\\(If\\)"
     yield "transposed", single("Gemm", ["x", "w"], {"w": SQUARE}, transA=1), "transposes"
     yield "mixed", single("MatMul", ["x", "w"], {"w": SQUARE.astype(np.float16)}), "float16"

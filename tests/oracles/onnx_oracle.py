@@ -78,6 +78,9 @@ def _compute(node: Any, inputs: list[Any]) -> Any:  # noqa: C901
             return np.expand_dims(first, tuple(given.get("axes", inputs[-1])))
         case "Transpose":
             return np.transpose(first, given.get("perm", range(first.ndim)[::-1]))
+        case "Softmax":
+            powers = np.frompyfunc(MP.exp, 1, 1)(first)
+            return powers / powers.sum(axis=1, keepdims=True)
         case "Concat":
             return np.concatenate(inputs, axis=given["axis"])
         case "BatchNormalization":

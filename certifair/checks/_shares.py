@@ -1,0 +1,93 @@
+"""The witness of an individual claim (certificates/README.md 9.11), from the evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certifair.checks._individual.check import Checked, check_witness
+from certifair.checks.base import Measured
+from certifair.checks.individual import EXAMPLES, share_units
+from certifair.evidence.bundle import PATHS
+from certifair.evidence.domain import domain_of
+from certifair.evidence.onnx_reader import read_network
+from certifair.evidence.proofs import read_proofs
+from certifair.evidence.witness import Tree, Witness, layers_to_json, plain_rows
+from certifair.exact.decimals import format_decimal, format_rational
+from certifair.spec import Json
+from certifair.spec.domain import Domain
+from certifair.spec.layers import Layers, layers_of
+from certifair.spec.ranges import Range
+from certifair.spec.terms import Terms
+
+if TYPE_CHECKING:
+    from certifair.evidence.bundle import Evidence
+
+Array = NDArray[np.float64]
+NO_PROOF = "the evidence has no proof about the domain; `certifair individual RUN` looks for one"
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What a claim says, and why no more."""
+
+    certified: Fraction = Fraction(0)
+    falsified: Fraction = Fraction(0)
+    outside: int = 0
+    proof: bool = False
+    examples: tuple[Json, ...] = ()
+    reason: str = ""
+
+
+def measure(terms: Terms, evidence: Evidence) -> Measured:
+    """Everything that is claimed is proved here, from the network, the domain, and what a proof suggests."""
+    digests = {item["role"]: item["sha256"] for item in evidence.materials}
+    units = Fraction(evidence.n) if terms.form == "rows" else share_units(terms)
+    found = _found(terms, evidence, units)
+    witness: Json = {
+        "model": digests.get("model"),
+        "preprocessing": digests.get("preprocessing"),
+        "proof": digests["witness"] if found.proof else None,
+        "units": format_rational(units),
+        "certified": format_rational(found.certified),
+        "falsified": format_rational(found.falsified),
+        "outside": found.outside,
+        "examples": list(found.examples),
+    }
+    return Measured(witness, {"reason": found.reason} if found.reason else {})
+
+
+def _found(terms: Terms, evidence: Evidence, units: Fraction) -> _Found:
+    if terms.map == "served" or evidence.model is None:
+        return _Found()
+    rows = evidence.inputs if terms.form == "rows" else None
+    domain = domain_of(terms.domain or (), terms.sensitive_features, rows)
+    if domain is None:  # nothing that may change is an input
+        return _Found(certified=units)
+    try:
+        layers = layers_of(read_network(evidence.model, PATHS["model"]), terms.decision_threshold)
+    except ValueError as error:
+        return _Found(reason=f"the network {error}")
+    witness = _proof(terms, evidence, layers, domain)
+    own = witness is None
+    if witness is None:
+        if rows is None:
+            return _Found(reason=NO_PROOF)
+        witness = Witness(layers_to_json(layers), domain, plain_rows(domain, len(rows)), "")
+    checked = check_witness(witness, layers, domain, rows)
+    return _figures(terms, evidence, domain, checked, proof=not own)
+
+
+def _proof(terms: Terms, evidence: Evidence, layers: Layers, domain: Domain) -> Witness | None:
+    """The bundle's proof for this claim, if it is about the same decision and kind of question."""
+    if evidence.witness is None:
+        return None
+    found = read_proofs(evidence.witness, PATHS["witness"]).get(terms.id)
+    if found is None or isinstance(found.about, Tree) != (terms.form == "domain"):
+        return None
+    return found if found.layers == layers_to_json(layers) and found.domain == domain else None

@@ -1,0 +1,7 @@
+"""Proposes proofs of individual fairness about a network; what decides is `certifair.checks`."""
+
+from __future__ import annotations
+
+from certifair.individual.api import Proof, prove
+
+__all__ = ["Proof", "prove"]

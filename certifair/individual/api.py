@@ -1,0 +1,125 @@
+"""From a network and a domain to a proof: pick an engine, let it search, hand its witness to a checker."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+
+from certifair.errors import InputError
+from certifair.evidence.rows_file import rows_of
+from certifair.evidence.witness import MOST_FLIPS, SWEPT_INPUTS, Rows, Tree, Witness, layers_to_json
+from certifair.individual import engines
+from certifair.individual.engines.base import Array, Progress, Proposal, Task
+from certifair.individual.networks import network_of
+from certifair.spec.domain import Domain
+from certifair.spec.domain_file import load_domain
+from certifair.spec.layers import Layers, layers_of
+
+Check = Callable[..., Any]
+"""`certifair.checks.individual.check_witness`, or one like it: producers do not import what judges them."""
+ENUMERABLE: Final = 2_000_000
+"""Points of a domain that are evaluated without looking for anything cleverer."""
+SEARCH: Final = 0.6
+"""The part of the time that the search for a tree may take, where the check has to fit in as well."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """A witness, what a checker says of it (None: nobody has checked it, so nothing is claimed), and what it took.
+
+    reasons: why parts are undecided, in the engine's words, with how often.
+    """
+
+    witness: Witness
+    checked: Any
+    reasons: tuple[tuple[int, str], ...]
+    search_seconds: float
+    check_seconds: float
+
+
+def prove(
+    model: Any,
+    domain: Domain | Path | str,
+    rows: Array | Path | str | None = None,
+    *,
+    method: str = "auto",
+    seconds: float | None = None,
+    memory: int = 2 << 30,
+    processes: int | None = None,
+    check: Check | None = None,
+    progress: Progress | None = None,
+    resume: Witness | None = None,
+) -> Proof:
+    """A proof about each of the rows, or about all units of the domain.
+
+    model: an ONNX file, a torch module, a scikit-learn classifier, or a Network. rows: a table's file, or an array
+    (n, inputs). seconds: for search and check together. memory: bytes, a cap on the tree. check: see `Check`.
+    Errors: InputError for a model, domain or rows that cannot be used, or an engine that cannot answer such a question.
+    """
+    started = time.monotonic()
+    deadline = None if seconds is None else started + seconds
+    layers, domain = decision_of(model), domain if isinstance(domain, Domain) else load_domain(Path(domain)).domain
+    _check_widths(layers, domain)
+    table = None if rows is None else _table(rows, domain)
+    seed = None if resume is None else _seed(resume, layers, domain)
+    engine = engines.get(_picked(domain, table) if method == "auto" else method)
+    until = deadline if check is None or deadline is None else started + SEARCH * (deadline - started)
+    task = Task(layers, domain, until, memory, processes or os.cpu_count() or 1, progress, seed)
+    found: Proposal[Rows] | Proposal[Tree] = engine.domain(task) if table is None else engine.rows(task, table)
+    searched = time.monotonic()
+    witness = Witness(layers_to_json(layers), domain, found.about, engine.name)
+    checked = None
+    if check is not None:
+        checked = check(witness, layers, domain, table, deadline=deadline, memory=memory, progress=progress)
+    return Proof(witness, checked, found.reasons, searched - started, time.monotonic() - searched)
+
+
+def decision_of(model: Any) -> Layers:
+    """The layers of a model's decision. Errors: InputError."""
+    network = network_of(model)
+    try:
+        return layers_of(network)
+    except ValueError as error:
+        what, _, advice = str(error).partition("; ")
+        where = str(model) if isinstance(model, str | Path) else type(model).__name__
+        raise InputError(what, where=where, advice=advice) from None
+
+
+def _check_widths(layers: Layers, domain: Domain) -> None:
+    if layers.inputs != domain.inputs:
+        what = f"the network has {layers.inputs} inputs, the domain {domain.inputs}"
+        raise InputError(what, where=domain.name, advice="list the features in the order of the network's inputs")
+
+
+def _table(rows: Array | Path | str, domain: Domain) -> Array:
+    if isinstance(rows, str | Path):
+        return rows_of(Path(rows), domain).values
+    table = np.asarray(rows, dtype=np.float64)
+    if table.ndim != 2 or table.shape[1] != domain.inputs or not np.isfinite(table).all():
+        raise InputError(f"rows of shape {table.shape}; finite numbers (n, {domain.inputs}) belong there")
+    return table
+
+
+def _seed(resume: Witness, layers: Layers, domain: Domain) -> Tree:
+    if not isinstance(resume.about, Tree) or resume.domain != domain or resume.layers != layers_to_json(layers):
+        raise InputError("the witness to go on from is about another network, domain or table", where="--resume")
+    return resume.about
+
+
+def _picked(domain: Domain, rows: Array | None) -> str:
+    """The engine that decides such a question completely, if there is one."""
+    if rows is None:
+        points = None if domain.flips is None else domain.units * domain.flips
+        finite = all(feature.levels is not None for feature in domain.features)
+        return "enumerate" if finite and points is not None and points <= ENUMERABLE else "branch"
+    combinations, continuous = domain.freedom
+    if combinations > MOST_FLIPS or continuous > SWEPT_INPUTS:
+        return "branch"
+    return "sweep" if continuous else "enumerate"

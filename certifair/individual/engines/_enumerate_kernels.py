@@ -1,0 +1,120 @@
+"""Compiled passes over flip sets: LANES people side by side, one combination after the other, in float32.
+
+The first layer is base + delta (see `_points`). Every other layer adds up inputs four at a time into two neurons, so
+that a vector that is loaded is used twice and a sum is stored once for four products.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+LANES: Final = 64
+_FAST = {"reassoc", "nsz", "contract", "nnan"}  # sums may be reordered; what is not finite is looked at again
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _activate(z: Floats, slope: float, curve: int) -> None:
+    """LANES numbers of one neuron, in place."""
+    if curve == 0:
+        if slope != 1:
+            for p in range(LANES):
+                z[p] = z[p] if z[p] > 0 else slope * z[p]
+    elif curve == 1:
+        for p in range(LANES):
+            z[p] = np.float32(0.5) * np.tanh(np.float32(0.5) * z[p]) + np.float32(0.5)
+    else:
+        for p in range(LANES):
+            z[p] = np.tanh(z[p])
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _dense(weight: Floats, bias: Floats, h: Floats, z: Floats) -> None:
+    """z = weight·h + bias for h (n, LANES)."""
+    m, n = weight.shape
+    for i in range(0, m - 1, 2):
+        first, second = z[i], z[i + 1]
+        for p in range(LANES):
+            first[p] = bias[i]
+            second[p] = bias[i + 1]
+        for j in range(0, n - 3, 4):
+            a, b, c, d = weight[i, j], weight[i, j + 1], weight[i, j + 2], weight[i, j + 3]
+            e, f, g, k = weight[i + 1, j], weight[i + 1, j + 1], weight[i + 1, j + 2], weight[i + 1, j + 3]
+            for p in range(LANES):
+                w, x, y, v = h[j, p], h[j + 1, p], h[j + 2, p], h[j + 3, p]
+                first[p] += a * w + b * x + c * y + d * v
+                second[p] += e * w + f * x + g * y + k * v
+        for j in range(n - n % 4, n):
+            a, e = weight[i, j], weight[i + 1, j]
+            for p in range(LANES):
+                first[p] += a * h[j, p]
+                second[p] += e * h[j, p]
+    if m % 2:
+        _last(weight[m - 1], bias[m - 1], h, z[m - 1])
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _last(weight: Floats, bias: float, h: Floats, z: Floats) -> None:
+    """One neuron."""
+    n = len(weight)
+    for p in range(LANES):
+        z[p] = bias
+    for j in range(0, n - 3, 4):
+        a, b, c, d = weight[j], weight[j + 1], weight[j + 2], weight[j + 3]
+        for p in range(LANES):
+            z[p] += a * h[j, p] + b * h[j + 1, p] + c * h[j + 2, p] + d * h[j + 3, p]
+    for j in range(n - n % 4, n):
+        for p in range(LANES):
+            z[p] += weight[j] * h[j, p]
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _keep(value: Floats, number: int, high: Floats, high_at: Any, low: Floats, low_at: Any) -> None:
+    """The largest and smallest so far, and which combination they were."""
+    for p in range(LANES):
+        more = value[p] > high[p]
+        high[p] = value[p] if more else high[p]
+        high_at[p] = number if more else high_at[p]
+    for p in range(LANES):
+        less = value[p] < low[p]
+        low[p] = value[p] if less else low[p]
+        low_at[p] = number if less else low_at[p]
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def extremes(
+    base: Floats, delta: Floats, shape: Any, numbers: Floats, curves: Any, start: int, best: Floats, where: Any
+) -> None:
+    """Of each person (a column of base (m, R), R a multiple of LANES) over the combinations of delta (K, m).
+
+    shape: the widths of all layers; numbers: of each layer slopes, and of all but the first weights and bias before
+    them; best: (2, R), the largest and smallest value; where: (2, R), which combination, counted from `start`.
+    """
+    widest = shape.max()
+    one, two = np.empty((widest, LANES), dtype=np.float32), np.empty((widest, LANES), dtype=np.float32)
+    for r in range(0, base.shape[1], LANES):
+        for k in range(len(delta)):
+            h, z = one, two
+            for i in range(shape[0]):
+                row, by = base[i, r : r + LANES], delta[k, i]
+                for p in range(LANES):
+                    h[i, p] = row[p] + by
+                _activate(h[i], numbers[i], curves[i])
+            at, neuron = shape[0], shape[0]
+            for layer in range(1, len(shape)):
+                n, m = shape[layer - 1], shape[layer]
+                weight = numbers[at : at + m * n].reshape(m, n)
+                at += m * n
+                _dense(weight, numbers[at : at + m], h, z)
+                at += m
+                for i in range(m):
+                    _activate(z[i], numbers[at + i], curves[neuron + i])
+                at += m
+                neuron += m
+                h, z = z, h
+            span = slice(r, r + LANES)
+            _keep(h[0], start + k, best[0, span], where[0, span], best[1, span], where[1, span])
