@@ -28,7 +28,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "layer": BASE,
     "online": BASE | {"layer"},
     "training": BASE | {"layer", "online"},
-    "individual": BASE,
+    "individual": BASE | {"training"},  # it exports torch modules
     "repair": BASE | {"individual"},
     "checks": BASE,
     "certificate": BASE | {"checks"},

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from certifair.errors import PolicyError
 from certifair.evidence.inputs import Inputs
 from certifair.exact.decimals import outward
-from certifair.spec.domain import Domain, Feature
+from certifair.spec.domain import Domain, Feature, Kind
 from certifair.spec.policy import Policy, Property
 from certifair.spec.ranges import Range
 from certifair.spec.toml_reader import nearest
@@ -74,6 +74,6 @@ def _feature(one: Range, sensitive: bool, seen: NDArray[np.float64] | None) -> F
     if one.low is None or one.high is None:
         low, high = (0.0, 0.0) if seen is None else (float(seen.min()), float(seen.max()))
         return Feature(one.column, "continuous", low, high)
-    kind = "integer" if one.kind == "integer" else "continuous"
+    kind: Kind = "integer" if one.kind == "integer" else "continuous"
     low, high = outward(one.low, -1), outward(one.high, 1)
     return Feature(one.column, kind, low, high, sensitive=sensitive, eps=outward(one.eps, 1) if one.eps else 0.0)

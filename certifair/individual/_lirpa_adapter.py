@@ -146,6 +146,8 @@ def _supplied() -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # it prints when it stops early
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
         torch.set_default_dtype(torch.float64)
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)  # several only wait for each other in layers of a few dozen neurons
         root = logging.getLogger()
         stack.callback(root.setLevel, root.level)
         stack.callback(setattr, root, "handlers", root.handlers[:])

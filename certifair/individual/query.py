@@ -117,6 +117,8 @@ def query_of_domain(domain: Domain) -> Query:
 def query_of_row(domain: Domain, row: Array) -> Query:
     """Is this person, (d,), treated differently? Errors: ValueError if the row is not in the domain."""
     whole = query_of_domain(domain)
+    if not whole.allows((row, row)):
+        raise ValueError("the row is not in the domain")
     reach = np.full(whole.inputs, np.inf) if whole.reach is None else whole.reach
     eps = np.where(whole.flips, reach / 2, 0.0)
     low, high = np.maximum(whole.low, row - eps), np.minimum(whole.high, row + eps)

@@ -177,8 +177,9 @@ def all_float32(network: Network) -> bool:
 def _single(value: Any) -> bool:
     import numpy as np
 
+    wide = np.asarray(value, dtype=np.float64)
     with np.errstate(over="ignore", under="ignore"):
-        return bool((np.asarray(value, dtype=np.float64).astype(np.float32) == value).all())
+        return bool((wide.astype(np.float32) == wide).all())
 
 
 def _moderate(step: Step) -> bool:

@@ -40,6 +40,8 @@ class Feature:
     eps: float = 0.0
 
     def __post_init__(self) -> None:
+        for number in ("low", "high", "eps"):  # an int is taken for a float
+            object.__setattr__(self, number, float(getattr(self, number)))
         if self.kind not in KINDS:
             raise ValueError(f"the kind {self.kind!r} is none of {', '.join(KINDS)}")
         if not (math.isfinite(self.low) and math.isfinite(self.high)) or self.low > self.high:
@@ -53,7 +55,7 @@ class Feature:
             raise ValueError(f"values belong to one_hot, not to {self.kind}")
         if not 0 <= self.eps < math.inf or (self.eps and (self.sensitive or self.kind == "one_hot")):
             raise ValueError("±eps is finite, and belongs to numbers that are not sensitive")
-        if self.kind == "integer" and not float(self.eps).is_integer():
+        if self.kind == "integer" and not self.eps.is_integer():
             raise ValueError("±eps of an integer is a whole number")
 
     @property
@@ -73,10 +75,12 @@ class Feature:
         """Its share of the measure: the number of values, or the length of a continuous range."""
         return Fraction(self.levels) if self.levels is not None else Fraction(self.high) - Fraction(self.low)
 
-    def points(self) -> Iterator[tuple[int, ...]]:
+    def points(self) -> Iterator[tuple[float, ...]]:
         """The inputs of every value, in order. Errors: ValueError if there is no end of them."""
-        if self.kind == "continuous":
+        if self.levels is None:
             raise ValueError(f"{self.name} has no finite number of values")
+        if self.kind == "continuous":
+            return iter([(self.low,)])
         if self.kind == "one_hot":
             return (tuple(int(i == j) for j in range(self.width)) for i in range(self.width))
         return ((value,) for value in range(int(self.low), int(self.high) + 1))
@@ -101,8 +105,8 @@ class Domain:
         names = [feature.name for feature in self.features]
         if not 0 < len(names) <= MOST_FEATURES:
             raise ValueError(f"{len(names)} features; a domain has 1 to {MOST_FEATURES}")
-        if len(set(names)) != len(names):
-            raise ValueError("two features have the same name")
+        for name in (name for name in set(names) if names.count(name) > 1):
+            raise ValueError(f"two features have the name {name!r}")
         if not any(feature.sensitive or feature.eps for feature in self.features):
             raise ValueError("no feature is sensitive or relaxed, so nothing could be unfair")
 
@@ -131,7 +135,7 @@ class Domain:
 
     @property
     def freedom(self) -> tuple[int, int]:
-        """At most how many combinations the finite inputs of one flip set have, and how many continuous inputs it has."""
+        """At most how many combinations the finite inputs of a flip set have, and how many continuous inputs it has."""
         free = [feature for feature in self.features if feature.sensitive or feature.eps]
         finite = [
             min(feature.levels, 2 * int(feature.eps) + 1) if feature.eps else feature.levels

@@ -23,6 +23,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import final
 
@@ -90,6 +91,19 @@ def with_sensitive(domain: Domain, names: Sequence[str]) -> Domain:
         raise InputError(str(error), where=domain.name) from None
 
 
+def with_relaxed(domain: Domain, name: str, eps: str) -> Domain:
+    """The same domain with one more relaxed feature. Errors: InputError."""
+    known = [feature.name for feature in domain.features]
+    if name not in known:
+        raise InputError(f"{name!r} is no feature of the domain", where=domain.name, advice=nearest(name, known))
+    try:
+        width = outward(read.positive(eps), 1)
+        features = tuple(dataclasses.replace(f, eps=width) if f.name == name else f for f in domain.features)
+        return Domain(domain.name, features)
+    except ValueError as error:
+        raise InputError(f"±{eps} of {name}: {error}", where=domain.name) from None
+
+
 def _feature(table: Table) -> Feature:
     name, kind = table.take("name", read.text), table.take("kind", read.one_of(*KINDS))
     assert kind in KINDS
@@ -109,8 +123,9 @@ def _feature(table: Table) -> Feature:
 def _marked(feature: Feature, sensitive: Sequence[str], relaxed: dict[str, object], table: Table) -> Feature:
     if feature.name in relaxed:
         eps = Table({feature.name: relaxed[feature.name]}, f"{table.where}[relaxed]").take(feature.name, read.positive)
-        feature = dataclasses.replace(feature, eps=outward(eps, 1))
+    else:
+        eps = Fraction(0)
     try:
-        return dataclasses.replace(feature, sensitive=feature.name in sensitive)
+        return dataclasses.replace(feature, eps=outward(eps, 1), sensitive=feature.name in sensitive)
     except ValueError as error:
         raise ValueError(f"{feature.name}: {error}") from None

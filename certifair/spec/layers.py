@@ -8,7 +8,7 @@ ReLU). Of two outputs f is the second minus the first, and what keeps their orde
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, final
@@ -84,26 +84,16 @@ def _shift(network: Network, threshold: Fraction | None) -> Fraction:
 
 
 def _shifted(layers: Layers, shift: Fraction) -> Layers:
-    """f − p/q > 0 as q·f − p > 0, which is exact. Errors: ValueError where it is not."""
+    """f − p/q > 0 as q·f − p > 0, in a layer of its own: no weight is rounded by it, nor a float32 f."""
     import numpy as np
 
     if not shift:
         return layers
-    p, q = shift.numerator, shift.denominator
-    last = layers.layers[-1]
-    weight, bias = last.weight * q, last.bias * q - p
-    exact = (
-        bool(np.isfinite(weight).all() and np.isfinite(bias).all())
-        and all(Fraction(a) * q == Fraction(b) for a, b in zip(last.weight.flat, weight.flat, strict=True))
-        and Fraction(last.bias[0]) * q - p == Fraction(bias[0])
-    )
-    if not exact:
-        raise ValueError(
-            f"has weights from which the threshold {shift} cannot be subtracted exactly; use a shorter one"
-        )
-    size = np.abs(last.size * q) + abs(p)
-    moved = replace(last, weight=weight, bias=bias, size=size * (1 + 2.0**-50), rounds=last.rounds + 1)
-    return Layers((*layers.layers[:-1], moved), layers.float32)
+    p, q = float(shift.numerator), float(shift.denominator)
+    if Fraction(p) / Fraction(q) != shift:
+        raise ValueError(f"cannot be compared with the threshold {shift} exactly; use a shorter one")
+    last = plain_layer(np.array([[q]]), np.array([-p]), np.zeros(1, dtype=np.int64))
+    return Layers((*layers.layers, last), layers.float32)
 
 
 def _folded(network: Network) -> Network:

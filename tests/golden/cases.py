@@ -15,15 +15,21 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from certifair.certificate.certify import Certified, Registration, certify_bundle, register_policy
+from certifair.certificate.derive import all_terms
 from certifair.certificate.keys import PinnedKey, pin
 from certifair.certificate.log_head import sign_head
 from certifair.certificate.sign import signer_of
-from certifair.evidence.bundle import PATHS, manifest_of, read_contents
+from certifair.evidence.bundle import PATHS, load, manifest_of, read_contents
 from certifair.evidence.canonical import strict_json
 from certifair.evidence.columns import read_columns, table_bytes
+from certifair.evidence.domain import domain_of
 from certifair.evidence.ingest import ingest, ingest_log
+from certifair.evidence.onnx_reader import read_network
+from certifair.evidence.proofs import add_proofs
+from certifair.evidence.witness import Tree, Witness, layers_to_json
+from certifair.spec.layers import layers_of
 from tests.golden.logs import Logged, write_log
-from tests.golden.network import INPUTS, NETWORK, encoded, network_value
+from tests.golden.network import SMALL, Small
 
 ISSUED = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = "2026-01-01T12:00:00Z"
@@ -54,8 +60,9 @@ def pinned(name: str) -> PinnedKey:
 
 @dataclass(frozen=True)
 class Case:
-    """One run. `columns` are those of its table: sex, age, region, label, score, served, batch, split; income too where
-    the bundle holds the network, the dual variables where the people were served through a `log`.
+    """One run. `columns` are those of its table: sex, age, region, label, score, served, batch, split; those of its
+    inputs too where the bundle holds a `network`, the dual variables where the people were served through a `log`.
+    `trees` are proofs about the domain, by property.
     """
 
     name: str
@@ -65,7 +72,8 @@ class Case:
     key: str = "owner"
     registered: bool = False
     model: bytes | None = None
-    replayed: bool = False
+    network: Small | None = None
+    trees: Mapping[str, Tree] = field(default_factory=dict)
     multipliers: Mapping[str, list[Any]] | None = None
     log: Logged | None = None
     serial: str = field(default="")
@@ -97,25 +105,41 @@ class Case:
             ingest_log(folder, policy, out)
             shutil.rmtree(folder)
             return
-        files = {"model.onnx": NETWORK, "preprocessing.json": INPUTS.to_bytes()} if self.replayed else {}
+        files = {} if self.network is None else self.network.files
         for name, content in {**files, **({} if self.model is None else {"model.bin": self.model})}.items():
             (policy.parent / name).write_bytes(content)
         multipliers = None if self.multipliers is None else pa.table(dict(self.multipliers))
         ingest(pa.table(columns), policy, out, multipliers)
-        if self.replayed:
-            add_network(out, columns)
+        if self.network is not None:
+            add_network(out, columns, self.network)
+        if self.trees:
+            add_trees(out, self.trees)
 
 
-def add_network(run: Path, columns: Columns) -> None:
+def add_network(run: Path, columns: Columns, network: Small) -> None:
     """The network, its preprocessing and everybody's inputs come into a bundle that has none."""
     contents = read_contents(run)
-    data, inputs = read_columns(contents["data"], "data"), INPUTS.bundled(pa.table(columns))
+    data, inputs = read_columns(contents["data"], "data"), network.inputs.bundled(pa.table(columns))
     for name in inputs.column_names:
         data = data.append_column(name, inputs[name])
-    contents |= {"data": table_bytes(data), "model": NETWORK, "preprocessing": INPUTS.to_bytes()}
+    contents |= {"data": table_bytes(data), "model": network.model, "preprocessing": network.inputs.to_bytes()}
     contents["manifest"] = manifest_of(contents, strict_json(contents["manifest"])["exclusions"])
     for role, content in contents.items():
         (run / PATHS[role]).write_bytes(content)
+
+
+def add_trees(run: Path, trees: Mapping[str, Tree]) -> None:
+    """Proofs about domains, by the id of the property, come into a bundle that holds the network."""
+    evidence = load(read_contents(run), str(run))
+    assert evidence.model is not None
+    network, proofs = read_network(evidence.model, "model"), {}
+    for terms in all_terms(evidence):
+        if terms.id in trees:
+            domain = domain_of(terms.domain or (), terms.sensitive_features, None)
+            assert domain is not None
+            layers = layers_to_json(layers_of(network, terms.decision_threshold))
+            proofs[terms.id] = Witness(layers, domain, trees[terms.id], "by hand")
+    add_proofs(run, proofs)
 
 
 def head(features: str = '"sex"', extra: str = "", system: str = "", box: str = "", missing: str = "error") -> str:
@@ -199,8 +223,11 @@ def projected(seed: int, n: int, batches: int, epsilon: float) -> tuple[Columns,
 def scored(seed: int, n: int) -> Columns:
     """People whose scores are the network's values, each the nearest float64, served as they are."""
     draw = random.Random(seed)
-    columns = changed(people(seed, n), income=lambda row, k: draw.randrange(101) / 100)
-    columns = changed(columns, score=lambda row, k: float(network_value(encoded(row))))
+    return scored_by(SMALL, changed(people(seed, n), income=lambda row, k: draw.randrange(101) / 100))
+
+
+def scored_by(network: Small, columns: Columns) -> Columns:
+    columns = changed(columns, score=lambda row, k: float(network.value(row)))
     return changed(columns, served=lambda row, k: row["score"])
 
 
@@ -215,7 +242,8 @@ ODD = ("Zo\u00e9", "Zoe\u0301", "a - b", "a", "b | c", "b - c")  # names that lo
 
 
 def _all() -> list[Case]:
-    from tests.golden.stream_cases import stream_cases  # made of what stands above
+    from tests.golden.individual_cases import individual_cases  # made of what stands above
+    from tests.golden.stream_cases import stream_cases
 
     served, multipliers = projected(9, 60, 2, 0.05)
     few = changed(people(3, 60), sex=lambda row, k: "f" if k < 4 else "m")
@@ -349,9 +377,9 @@ def _all() -> list[Case]:
             "PASS",
         ),
         Case("odd-names", odd_policy + prop("p", FEASIBLE + "epsilon = 0.5"), odd, "PASS"),
-        Case("replay", head(system=NETWORKED), scored(16, 20), "PASS", replayed=True),
-        Case("replay-fail", head(system=NETWORKED) + REPLAY, altered, "FAIL", replayed=True),
-        Case("replay-undecided", head(system=NETWORKED) + REPLAY, beyond, "UNDECIDED", replayed=True),
+        Case("replay", head(system=NETWORKED), scored(16, 20), "PASS", network=SMALL),
+        Case("replay-fail", head(system=NETWORKED) + REPLAY, altered, "FAIL", network=SMALL),
+        Case("replay-undecided", head(system=NETWORKED) + REPLAY, beyond, "UNDECIDED", network=SMALL),
         Case("no-claims", head(), people(1, 60), "UNDECIDED"),
         Case(
             "twins",
@@ -360,6 +388,7 @@ def _all() -> list[Case]:
             "PASS",
         ),
         *stream_cases(),
+        *individual_cases(),
     ]
 
 

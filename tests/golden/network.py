@@ -1,14 +1,16 @@
-"""The tiny network of the replay cases: a number and a category of two values, two hidden units, one output.
+"""Tiny networks: that of the replay cases, of a number and a category, and that of the individual ones.
 
-Its bytes are stored: another version of the ONNX package may write others than `made` did.
+Their bytes are stored: another version of the ONNX package may write others than `made` did.
 """
 
 from __future__ import annotations
 
 import base64
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
+from typing import Any, final
 
 from certifair.evidence.inputs import Input, Inputs
 
@@ -54,11 +56,6 @@ def made(weights: Any = WEIGHTS, biases: Any = BIASES) -> bytes:
     return found
 
 
-def encoded(row: dict[str, Any]) -> list[Fraction]:
-    """The inputs of one person."""
-    return [Fraction(row["income"]), *(Fraction(int(row["region"] == value)) for value in ("north", "south"))]
-
-
 def network_value(inputs: list[Fraction], weights: Any = WEIGHTS, biases: Any = BIASES) -> Fraction:
     """The network's value over the rationals."""
     for k, (rows, bias) in enumerate(zip(weights, biases, strict=True)):
@@ -70,3 +67,48 @@ def network_value(inputs: list[Fraction], weights: Any = WEIGHTS, biases: Any = 
             inputs = [max(x, Fraction(0)) for x in inputs]
     (found,) = inputs
     return found
+
+
+@final
+@dataclass(frozen=True)
+class Small:
+    """A network of a few weights, with ReLU between its layers; `value` is its value over the rationals."""
+
+    model: bytes
+    inputs: Inputs
+    weights: list[list[list[float]]]
+    biases: list[list[float]]
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        return {"model.onnx": self.model, "preprocessing.json": self.inputs.to_bytes()}
+
+    def encoded(self, row: Mapping[str, Any]) -> list[Fraction]:
+        """The inputs of one person."""
+        found: list[Fraction] = []
+        for item in self.inputs.items:
+            value = row[item.column]
+            found += [Fraction(int(value == one)) for one in item.values] if item.values else [Fraction(value)]
+        return found
+
+    def value(self, row: Mapping[str, Any]) -> Fraction:
+        return network_value(self.encoded(row), self.weights, self.biases)
+
+
+SMALL = Small(NETWORK, INPUTS, WEIGHTS, BIASES)
+CREDIT = Small(
+    base64.b64decode(
+        "CAg68wEKJAoBeAoCdzAKAmIwEgJnMCIER2VtbSoNCgZ0cmFuc0IYAaABAgoOCgJnMBICaDAiBFJlbHUKJAoCaDAKAncxCgJiMRIBeSIER2Vt"
+        "bSoNCgZ0cmFuc0IYAaABAhIBZyosCAIIBBABQgJ3MEogSOE6P+F6FL9cj0K/zcxMP1yPAr/2KBy/j8J1PgAAgL4qEggCEAFCAmIwSgikcD0/"
+        "4XqUvioUCAEIAhABQgJ3MUoIFK5HP3E9Cr8qDggBEAFCAmIxSgTsUbg+WhQKAXgSDwoNCAESCQoDEgFuCgIIBGIUCgF5Eg8KDQgBEgkKAxIB"
+        "bgoCCAFCBAoAEBE="
+    ),
+    Inputs((Input("sex", "category", ("f", "m")), Input("hours", "number"), Input("income", "number"))),
+    weights=[[[0.73, -0.58, -0.76, 0.8], [-0.51, -0.61, 0.24, -0.25]], [[0.78, -0.54]]],
+    biases=[[0.74, -0.29], [0.36]],
+)
+
+
+def encoded(row: dict[str, Any]) -> list[Fraction]:
+    """The inputs of one person, of the network of the replay cases."""
+    return SMALL.encoded(row)

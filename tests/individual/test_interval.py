@@ -93,11 +93,12 @@ def test_numbers_out_of_range_decide_nothing() -> None:
         assert answer.verdict is Verdict.UNDECIDED or factor < 1
 
 
-def test_a_margin_narrower_than_rounding_is_no_pair() -> None:
-    """f = 1e16·a + 1e-3·b − 1e16·a: in float64 it may be 0 or 2, really it is b/1000."""
-    first = cases.layer(np.array([[1e16, 1e-3], [-1e16, 0.0]]), np.zeros(2), "identity", "identity")
-    layers = Layers((first, cases.layer(np.ones((1, 2)), np.zeros(1), "identity")), float32=False)
+def test_what_only_rounding_tells_apart_is_no_pair() -> None:
+    """f = (1e16·a + 3·b) − 1e16·a − 7/2 is never positive; in float64 1e16 + 3 is 1e16 + 4."""
+    first = cases.layer(np.array([[1e16, 3.0], [-1e16, 0.0]]), np.zeros(2), "identity", "identity")
+    layers = Layers((first, cases.layer(np.ones((1, 2)), np.array([-3.5]), "identity")), float32=False)
     query = Query(np.array([1.0, 0.0]), np.array([1.0, 1.0]), np.full(2, fill_value=True), np.array([False, True]))
+    assert (cases.plain(layers, cases.points(query)) > 0).tolist() == [False, True]
     assert Interval().decide(layers, query, 1.0).verdict is Verdict.UNDECIDED
 
 
@@ -121,8 +122,15 @@ def test_questions_about_a_domain_and_a_row() -> None:
     row = query_of_row(domain, np.array([0.0, 1.0, 0.0, 10.0, 0.5]))
     assert row.low.tolist() == [0, 0, 0, 9, 0.5]
     assert row.high.tolist() == [1, 1, 1, 10, 0.5]
-    with pytest.raises(ValueError, match="empty"):
-        query_of_row(domain, np.array([0.0, 1.0, 0.0, 3.0, 1.5]))
+    for outside in (
+        [0.0, 1, 0, 3, 1.5],
+        [0.0, 1, 0, 11, 0],
+        [1.0, 1, 0, 3, 0],
+        [0.0, 1, 0, 3.5, 0],
+        [np.nan, 1, 0, 3, 0],
+    ):
+        with pytest.raises(ValueError, match="not in the domain"):
+            query_of_row(domain, np.array(outside))
     a, b, score = [1.0, 0, 0], [0.0, 1, 0], [0.25]
     assert whole.allows((np.array([*a, 3, *score]), np.array([*b, 5, *score])))
     for other in ([*b, 6, *score], [1.0, 1, 0, 3, *score], [0.0, 0, 0, 3, *score], [*b, 3, 0.5], [*b, 3.5, *score]):
@@ -138,8 +146,19 @@ def test_pairs_respect_groups_and_reach() -> None:
     assert find_pair(layers, query_of_row(_domain(), np.array([1.0, 0, 0, 8, 0])), 5.0) is None
 
 
-def test_no_time_no_search() -> None:
-    layers, query = cases.network(0), cases.box(0)
+def test_pairs_share_a_group_that_does_not_flip() -> None:
+    """f = 3·[a] + 3·[b] + score − 4: positive only with two of the group, which nobody is; or from 1 on, a or b."""
+    features = (
+        Feature("group", "one_hot", values=("a", "b", "c")),
+        Feature("score", "continuous", -1.0, 2.0, sensitive=True),
+    )
+    query = query_of_domain(Domain("people", features))
+    layers = Layers((cases.layer(np.array([[3.0, 3, 0, 1]]), np.array([-4.0]), "identity"),), float32=True)
+    pair = find_pair(layers, query, 5.0)
+    assert pair is not None
+    cases.check_pair(layers, query, pair)
+    less = Layers((cases.layer(np.array([[3.0, 3, 0, 1]]), np.array([-5.5]), "identity"),), float32=True)
+    assert find_pair(less, query, 5.0) is None
     assert find_pair(layers, query, 0.0) is None
 
 

@@ -40,7 +40,7 @@ WORK = 60_000_000  # work allowed for one certificate, in steps of about a micro
 
 COLLECTIONS = ("pooled", "moment", "window")  # 9.10: judged like the batches of 9.3
 SUMMARIES = ("weighted", "skipped", "bound")  # 9.10: a few numbers a row
-GROUPLESS = ("network", "steps", "chain")  # 9.9, 9.10: neither metric nor groups
+GROUPLESS = ("network", "steps", "chain", "rows", "domain")  # 9.9 to 9.11: neither metric nor groups
 
 Pair = tuple[Fraction, Fraction]
 Ends = tuple[Fraction, Fraction | None]  # low, high (None: infinite)
@@ -247,7 +247,7 @@ def open_signed(bundle: Any, pems: Sequence[bytes], predicate_type: str) -> tupl
 TYPES: dict[str, type] = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
 ASSERTIONS = {
     "type", "const", "enum", "properties", "required", "additionalProperties", "items", "minItems", "maxItems",
-    "minLength", "maxLength", "pattern", "minimum", "anyOf", "allOf", "if", "then", "else", "$ref",
+    "minLength", "maxLength", "pattern", "minimum", "anyOf", "allOf", "not", "if", "then", "else", "$ref",
 }  # fmt: skip
 ANNOTATIONS = {"$schema", "$id", "title", "description", "$defs"}
 
@@ -289,6 +289,7 @@ def conforms(value: Any, schema: dict[str, Any]) -> bool:
         and (not isinstance(value, dict) or _conforms_object(value, schema))
         and ("anyOf" not in schema or any(conforms(value, item) for item in schema["anyOf"]))
         and all(conforms(value, item) for item in schema.get("allOf", ()))
+        and ("not" not in schema or not conforms(value, schema["not"]))
         and ("if" not in schema or conforms(value, schema.get("then" if conforms(value, schema["if"]) else "else", {})))
     )
 
@@ -517,13 +518,14 @@ def check_consistency(predicate: Any, subject: str) -> None:
 
 
 def check_claim(claim: Any, total: int, predicate: Any, tables: dict[tuple[str, ...], Any], budget: Budget) -> None:
-    """Sections 9.2 to 9.5 and 9.8 to 9.10, for one claim."""
+    """Sections 9.2 to 9.5 and 9.8 to 9.11, for one claim."""
     kind, form, system = claim["kind"], claim["form"], predicate["system"]
     need((claim["metric"] is None) == (form in GROUPLESS), "metric or null")
     if kind == "aggregate":
         check_aggregate(claim, total)
     if form in GROUPLESS:
-        (check_replay if kind == "replay" else check_log)(claim, total, predicate)
+        check = {"replay": check_replay, "individual": check_individual}.get(kind, check_log)
+        check(claim, total, predicate)
         return
     check_shape(claim, budget)
     need(claim["statement"] == statement_text(claim), "statement")
@@ -1113,14 +1115,19 @@ def check_fixed(claim: Any, expected: dict[str, Any]) -> None:
     need(all(_same(claim[name], value) for name, value in expected.items()), "fixed members of a claim")
 
 
+def check_network(witness: Any, predicate: Any) -> None:
+    """Section 9.9: the network that a claim is about stands in the bundle, and is the system's."""
+    system, digests = predicate["system"], {item["role"]: item["sha256"] for item in predicate["materials"]}
+    need(system["model"] is not None, "a claim about a network without a model")
+    need(witness["model"] == digests.get("model") == system["model"]["sha256"], "model of a claim")
+    need(witness["preprocessing"] == digests.get("preprocessing") == system["preprocessing"], "inputs of a claim")
+
+
 def check_replay(claim: Any, total: int, predicate: Any) -> None:
     """Section 9.9, and of 9.1 that the threshold is not negative."""
-    witness, system = claim["witness"], predicate["system"]
-    digests = {material["role"]: material["sha256"] for material in predicate["materials"]}
+    witness = claim["witness"]
     check_fixed(claim, REPLAY)
-    need(system["model"] is not None, "replay without a model")
-    need(witness["model"] == digests.get("model") == system["model"]["sha256"], "model of a replay")
-    need(witness["preprocessing"] == digests.get("preprocessing") == system["preprocessing"], "inputs of a replay")
+    check_network(witness, predicate)
     counted, undecided, worst, certain = (witness[name] for name in ("counted", "undecided", "worst", "certain"))
     need(0 <= counted <= total and counted + undecided == total, "counts of a replay")
     need((certain is None) == (worst is None) == (counted == 0), "bounds of nobody")
@@ -1342,6 +1349,167 @@ def check_same_rows(claims: Sequence[Any]) -> None:
                 intervals.setdefault(key, []).append((low, most))
     for pairs in intervals.values():
         need(max(low for low, _ in pairs) <= min(high for _, high in pairs), "claims do not agree on an average")
+
+
+# -------------------------------------------------------------------------------------------------- 9.11: individual
+INDIVIDUAL: dict[str, Any] = {
+    "metric": None, "conditionOn": None, "confidence": None, "span": None, "bound": None, "decisionGap": None,
+    "neededSampleSize": None, "conditions": [], "partitions": [], "intersectional": False, "tau": "0",
+    "minGroupSize": 1, "comparator": ">=",
+}  # fmt: skip
+DECIMAL = re.compile(r"(?:0|-?[1-9][0-9]*|-?(?:0|[1-9][0-9]*)\.[0-9]*[1-9])")
+
+
+def outer(value: Fraction, up_to: float) -> float:
+    """The nearest float64 that is not inside a range that ends here; `up_to`: the infinity on the other side."""
+    found = float(value)
+    beyond = Fraction(found) < value if up_to > 0 else Fraction(found) > value
+    found = math.nextafter(found, up_to) if beyond else found
+    need(math.isfinite(found), "an end of a range beyond float64")
+    return found
+
+
+def number_range(item: Any) -> tuple[Fraction, Fraction]:
+    """Section 9.11: the ends of an integer or continuous column, the latter's as they are meant."""
+    low, high = decimal(item["low"]), decimal(item["high"])
+    if item["kind"] == "integer":
+        return low, high
+    return Fraction(outer(low, -math.inf)), Fraction(outer(high, math.inf))
+
+
+def meant_eps(item: Any) -> Fraction:
+    eps = decimal(item["eps"])
+    return Fraction(outer(eps, math.inf)) if item["kind"] == "continuous" else eps
+
+
+def check_range(item: Any, sensitive: bool) -> None:
+    """Section 9.11: one column of the domain."""
+    kind, eps = item["kind"], decimal(item["eps"])
+    bare = item["low"] is None and item["high"] is None
+    need((kind == "category") == (item["values"] != []), "values of a range")
+    need(len(set(item["values"])) == len(item["values"]), "value twice in a range")
+    need(eps >= 0 and (eps == 0 or not sensitive), "eps of a range")
+    if kind in ("category", "number"):
+        need(bare and eps == 0, "ends or eps of a category or a number")
+        need(kind == "category" or not sensitive, "a sensitive column without a range")
+        return
+    need(item["low"] is not None and item["high"] is not None, "a range without ends")
+    ends = decimal(item["low"]), decimal(item["high"])
+    need(ends[0] <= ends[1], "ends of a range")
+    if kind == "integer":
+        need(all(number.denominator == 1 for number in (*ends, eps)), "a whole number")
+        need(all(abs(end) <= 2**24 for end in ends), "an integer beyond 2^24")
+    else:
+        number_range(item)
+        meant_eps(item)
+
+
+def unit_count(claim: Any, total: int) -> Fraction:
+    """Section 9.11: `units`; the columns that are not sensitive, with their lengths as they are meant."""
+    if claim["form"] == "rows":
+        return Fraction(total)
+    found = Fraction(1)
+    for item in claim["domain"]:
+        if item["column"] in claim["sensitiveFeatures"]:
+            continue
+        if item["kind"] == "category":
+            found *= len(item["values"])
+        else:
+            low, high = number_range(item)
+            found *= high - low + 1 if item["kind"] == "integer" else high - low if low < high else 1
+        need(found.denominator <= 2**1074, "units that are no rational of the format")
+    return found
+
+
+def plain_number(text: str) -> Fraction:
+    need(len(text) <= 2400 and DECIMAL.fullmatch(text) is not None, "an example's number is no decimal")
+    return decimal(text)
+
+
+def check_example(claim: Any, example: Any) -> None:
+    """Section 9.11: one of the examples."""
+    sensitive, form = claim["sensitiveFeatures"], claim["form"]
+    need((example["row"] is None) == (form == "domain"), "row of an example")
+    free = [item["column"] in sensitive or decimal(item["eps"]) > 0 for item in claim["domain"]]
+    expected = [item for item, moves in zip(claim["domain"], free, strict=True) if moves or form == "domain"]
+    need([entry["column"] for entry in example["inputs"]] == [item["column"] for item in expected], "columns")
+    differ = False
+    for item, entry in zip(expected, example["inputs"], strict=True):
+        if item["kind"] == "category":
+            need({entry["positive"], entry["negative"]} <= set(item["values"]), "value of an example")
+            distance = Fraction(entry["positive"] != entry["negative"])
+        else:
+            pair = plain_number(entry["positive"]), plain_number(entry["negative"])
+            low, high = number_range(item)
+            need(all(low <= value <= high for value in pair), "an example out of range")
+            need(item["kind"] != "integer" or all(value.denominator == 1 for value in pair), "a whole number")
+            distance = abs(pair[0] - pair[1])
+        need(item["column"] in sensitive or distance <= 2 * meant_eps(item), "an example that moves too far")
+        differ = differ or distance > 0
+    need(differ, "the points of an example are equal")
+
+
+def individual_text(claim: Any) -> str:
+    """Section 9.11: `statement`."""
+    who = "the people in the evidence" if claim["form"] == "rows" else "all people of the domain"
+    mean = "prediction" if claim["map"] == "served" else "score"
+    moving = [f"{quoted(item['column'])} by {item['eps']}" for item in claim["domain"] if decimal(item["eps"]) > 0]
+    others = f" while others may move ({', '.join(moving)})" if moving else ""
+    how = "over the reals" if claim["method"] == "real" else "in every float32 evaluation"
+    return (
+        f"the share of {who} whose decision ({mean} > {claim['decisionThreshold']}) does not depend on "
+        f"{', '.join(map(quoted, claim['sensitiveFeatures']))}{others}, {how}, is at least {claim['threshold']}"
+    )
+
+
+def check_shares(claim: Any, total: int) -> None:
+    """Section 9.11: units, certified, falsified, outside, and the number of examples."""
+    witness, rows = claim["witness"], claim["form"] == "rows"
+    units, certified, falsified = (rational(witness[name]) for name in ("units", "certified", "falsified"))
+    outside = witness["outside"]
+    need(units == unit_count(claim, total), "units")
+    need(certified >= 0 and falsified >= 0 and certified + falsified <= units, "shares")
+    need(rows or outside == 0, "people outside, but the domain")
+    if rows:
+        need(certified.denominator == falsified.denominator == 1, "a fraction of a person")
+        need(certified + falsified + outside <= total, "more than all people")
+    nothing = claim["map"] == "served" or witness["model"] is None
+    need(not nothing or certified == falsified == outside == 0, "figures of nothing")
+    columns = {item["column"] for item in claim["domain"]}
+    moves = columns & set(claim["sensitiveFeatures"]) or any(decimal(item["eps"]) > 0 for item in claim["domain"])
+    need(bool(moves) or nothing or certified == units, "nothing moves, and not everybody is certified")
+    examples = len(witness["examples"])
+    need(examples == min(3, falsified) if rows else examples == 0 or falsified > 0, "number of examples")
+
+
+def check_individual(claim: Any, total: int, predicate: Any) -> None:
+    """Section 9.11."""
+    witness, domain, sensitive = claim["witness"], claim["domain"], claim["sensitiveFeatures"]
+    digests = {item["role"]: item["sha256"] for item in predicate["materials"]}
+    check_fixed(claim, INDIVIDUAL | {"sampleSize": total})
+    threshold = decimal(claim["threshold"])
+    need(0 <= threshold <= 1, "threshold of a share")
+    need(len(set(sensitive)) == len(sensitive), "sensitive feature twice")
+    need(len({item["column"] for item in domain}) == len(domain), "column twice in the domain")
+    for item in domain:
+        check_range(item, item["column"] in sensitive)
+        need(claim["form"] == "rows" or item["kind"] != "number", "a number without range in a domain")
+    if witness["model"] is None or witness["preprocessing"] is None:
+        need(witness["model"] is witness["preprocessing"] and "model" not in digests, "model or null")
+    else:
+        check_network(witness, predicate)
+    need(witness["proof"] in (None, digests.get("witness")), "proof")
+    check_shares(claim, total)
+    for example in witness["examples"]:
+        check_example(claim, example)
+    units, certified, falsified = (rational(witness[name]) for name in ("units", "certified", "falsified"))
+    low, high = certified / units, 1 - falsified / units
+    need((claim["lower"], claim["upper"]) == (down(low), up(high)), "lower, upper")
+    need(claim["estimate"] == claim["lower"], "estimate")
+    verdict = "PASS" if low >= threshold else "FAIL" if high < threshold else "UNDECIDED"
+    undecided = claim["map"] == "served" or witness["model"] is None
+    need(claim["verdict"] == ("UNDECIDED" if undecided else verdict), "verdict of a claim")
+    need(claim["statement"] == individual_text(claim), "statement")
 
 
 # ----------------------------------------------------------------------------------------------------------- interface

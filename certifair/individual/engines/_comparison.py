@@ -54,8 +54,8 @@ def domain_by(decider: Decider, task: Task) -> Proposal[Tree]:
 def _answer(decider: Decider, task: Task, row: Array, left: int) -> tuple[Query | None, Answer]:
     try:
         query = query_of_row(task.domain, row)
-    except ValueError:
-        return None, Answer(Verdict.UNDECIDED, "the row is not in the domain")
+    except ValueError as error:
+        return None, Answer(Verdict.UNDECIDED, str(error))
     seconds = task.seconds / left
     if seconds <= 0:
         return query, Answer(Verdict.UNDECIDED, NO_TIME)

@@ -1,7 +1,7 @@
 """Compiled passes over flip sets: LANES people side by side, one combination after the other, in float32.
 
-The first layer is base + delta (see `_points`). Every other layer adds up inputs four at a time into two neurons, so
-that a vector that is loaded is used twice and a sum is stored once for four products.
+The first layer is base + delta (see `_points`), and base is added up once. Layers add up inputs four at a time into two
+neurons, so that a vector that is loaded is used twice and a sum is stored once for four products.
 """
 
 from __future__ import annotations
@@ -86,35 +86,44 @@ def _keep(value: Floats, number: int, high: Floats, high_at: Any, low: Floats, l
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def extremes(
-    base: Floats, delta: Floats, shape: Any, numbers: Floats, curves: Any, start: int, best: Floats, where: Any
-) -> None:
-    """Of each person (a column of base (m, R), R a multiple of LANES) over the combinations of delta (K, m).
+def extremes(people: Floats, delta: Floats, net: tuple[Any, Floats, Any], start: int, best: Floats, where: Any) -> None:
+    """Of each person (a column of people (n, R), R a multiple of LANES) over the combinations of delta (K, m).
 
-    shape: the widths of all layers; numbers: of each layer slopes, and of all but the first weights and bias before
-    them; best: (2, R), the largest and smallest value; where: (2, R), which combination, counted from `start`.
+    net: the number of inputs and the widths of all layers; of each layer weights, bias and slopes; the codes of curves.
+    best: (2, R), the largest and smallest value; where: (2, R), which combination, counted from `start`.
     """
-    widest = shape.max()
-    one, two = np.empty((widest, LANES), dtype=np.float32), np.empty((widest, LANES), dtype=np.float32)
-    for r in range(0, base.shape[1], LANES):
+    shape, numbers, curves = net
+    widest, n, m = shape.max(), shape[0], shape[1]
+    base = np.empty((widest, LANES), dtype=np.float32)
+    one, two = np.empty_like(base), np.empty_like(base)
+    for r in range(0, people.shape[1], LANES):
+        span = slice(r, r + LANES)
+        one[:n] = people[:, span]
+        _dense(numbers[: m * n].reshape(m, n), numbers[m * n : m * n + m], one, base)
+        slopes = numbers[m * n + m : m * n + 2 * m]
         for k in range(len(delta)):
-            h, z = one, two
-            for i in range(shape[0]):
-                row, by = base[i, r : r + LANES], delta[k, i]
+            for i in range(m):
+                by = delta[k, i]
                 for p in range(LANES):
-                    h[i, p] = row[p] + by
-                _activate(h[i], numbers[i], curves[i])
-            at, neuron = shape[0], shape[0]
-            for layer in range(1, len(shape)):
-                n, m = shape[layer - 1], shape[layer]
-                weight = numbers[at : at + m * n].reshape(m, n)
-                at += m * n
-                _dense(weight, numbers[at : at + m], h, z)
-                at += m
-                for i in range(m):
-                    _activate(z[i], numbers[at + i], curves[neuron + i])
-                at += m
-                neuron += m
-                h, z = z, h
-            span = slice(r, r + LANES)
-            _keep(h[0], start + k, best[0, span], where[0, span], best[1, span], where[1, span])
+                    one[i, p] = base[i, p] + by
+                _activate(one[i], slopes[i], curves[i])
+            value = _others(net, one, two)
+            _keep(value, start + k, best[0, span], where[0, span], best[1, span], where[1, span])
+
+
+@njit(cache=True, nogil=True, fastmath=_FAST)
+def _others(net: tuple[Any, Floats, Any], h: Floats, z: Floats) -> Any:
+    """f, from what the first layer gives: LANES numbers. z is for work."""
+    shape, numbers, curves = net
+    at, neuron = (shape[0] + 2) * shape[1], shape[1]
+    for layer in range(2, len(shape)):
+        n, m = shape[layer - 1], shape[layer]
+        bias = numbers[at + m * n : at + m * n + m]
+        _dense(numbers[at : at + m * n].reshape(m, n), bias, h, z)
+        at += m * n + m
+        for i in range(m):
+            _activate(z[i], numbers[at + i], curves[neuron + i])
+        at += m
+        neuron += m
+        h, z = z, h
+    return h[0]

@@ -7,18 +7,15 @@ continuous flipped inputs come on top. So W·x = W·base + W·step, and both pro
 
 from __future__ import annotations
 
-import itertools
 import math
-from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from certifair.evidence.witness import PAIR, UNDECIDED, Rows
 from certifair.individual.engines._bounds import activate
 from certifair.individual.engines.base import Array, NotForThisError
 from certifair.spec.domain import Domain, Feature
@@ -26,41 +23,29 @@ from certifair.spec.layers import Layers
 
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
+Numbers = NDArray[np.floating[Any]]
 MOST: Final = 1 << 20
 """Combinations of one flip set."""
 FLOAT32: Final = 2.0**-24
-OUTSIDE: Final = "the row is not in the domain"
-LATE: Final = "no time was left"
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Flips:
-    """The inputs that may differ between two points of a flip set (`columns`, in order), and those of them that are
-    continuous, with the low and high ends of their features.
-    """
+    """The inputs that may differ between two points of a flip set (in order), and those of them that are continuous."""
 
     domain: Domain
     columns: Indices
     continuous: Indices
-    low: Array
-    high: Array
-
-    @property
-    def finite(self) -> Indices:
-        return np.setdiff1d(self.columns, self.continuous)
 
 
 def flips_of(domain: Domain) -> Flips:
     """What flips in this domain."""
     free = [(f, c) for f, c in zip(domain.features, domain.columns, strict=True) if f.sensitive or f.eps]
-    moving = [(f, c[0]) for f, c in free if f.levels is None]
     return Flips(
         domain,
         np.array([column for _, group in free for column in group], dtype=np.intp),
-        np.array([column for _, column in moving], dtype=np.intp),
-        np.array([feature.low for feature, _ in moving]),
-        np.array([feature.high for feature, _ in moving]),
+        np.array([group[0] for f, group in free if f.levels is None], dtype=np.intp),
     )
 
 
@@ -116,31 +101,22 @@ def _displacements(feature: Feature, values: Array) -> Array:
 
 def _steps(domain: Domain, displaced: dict[int, list[int]]) -> Array:
     """All combinations: of sensitive features their values, of relaxed integers (in order) their displacements."""
-    choices: list[tuple[list[int], Array]] = []
     limits = iter(displaced.values())
+    ranges: list[tuple[Feature, list[int], tuple[float, float]]] = []
     for feature, group in zip(domain.features, domain.columns, strict=True):
-        if feature.levels is None:
-            continue
-        if feature.sensitive:
-            choices.append((list(group), _values(feature)))
-        elif feature.eps:
-            first, last = next(limits)
-            choices.append((list(group), np.arange(first, last + 1.0)[:, None]))
-    count = math.prod(len(values) for _, values in choices)
+        if feature.levels is not None and (feature.sensitive or feature.eps):
+            low, high = (feature.low, feature.high) if feature.sensitive else next(limits)
+            ranges.append((feature, list(group), (low, high if feature.kind != "one_hot" else feature.width - 1)))
+    sizes = [int(high - low) + 1 for _, _, (low, high) in ranges]
+    count = math.prod(sizes)
     if count > MOST:
-        what = f"a flip set has {count} combinations; all are evaluated here, up to {MOST}"
+        what = f"a flip set has more than {MOST} combinations of integers and categories"
         raise NotForThisError(what, advice="use the method branch")
     steps = np.zeros((count, domain.inputs))
-    places = np.indices([len(values) for _, values in choices]).reshape(len(choices), -1)
-    for (columns, values), place in zip(choices, places, strict=True):
-        steps[:, columns] = values[place]
+    places = np.indices(sizes).reshape(len(sizes), count)
+    for (feature, columns, (low, _)), place in zip(ranges, places, strict=True):
+        steps[:, columns] = np.eye(feature.width)[place] if feature.kind == "one_hot" else low + place[:, None]
     return steps
-
-
-def _values(feature: Feature) -> Array:
-    if feature.kind == "continuous":
-        return np.array([[feature.low]])
-    return np.array(list(feature.points()), dtype=np.float64)
 
 
 def bases(flips: Flips, rows: Array) -> Array:
@@ -152,6 +128,21 @@ def bases(flips: Flips, rows: Array) -> Array:
     return kept
 
 
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
+def affine(points: Numbers, weight: Numbers, bias: Numbers) -> Any:
+    """points @ weight + bias, weight (n, m). On one core: BLAS would take all of them for each of these products."""
+    out = np.empty((len(points), len(bias)), dtype=points.dtype)
+    for r in range(len(points)):
+        row = out[r]
+        row[:] = bias
+        for j in range(len(weight)):
+            by = points[r, j]
+            if by != 0:
+                for i in range(len(bias)):
+                    row[i] += by * weight[j, i]
+    return out
+
+
 def values_and_errors(layers: Layers, points: Array) -> tuple[Array, Array]:
     """f at points (n, inputs), and about how far float32 hardware may be from the real number, (n,) each.
 
@@ -161,12 +152,11 @@ def values_and_errors(layers: Layers, points: Array) -> tuple[Array, Array]:
     h, error = points, np.zeros_like(points)
     with np.errstate(over="ignore", invalid="ignore"):
         for layer in layers.layers:
-            weight = np.abs(layer.weight).T
+            weight = np.ascontiguousarray(layer.weight.T)
             gamma = layer.rounds * FLOAT32 / (1 - layer.rounds * FLOAT32) + layer.relative
-            error = (
-                error @ weight + gamma * ((np.abs(h) + error) @ weight + layer.size) + (layer.rounds > 0) * 2.0**-126
-            )
-            h = activate(layer, h @ layer.weight.T + layer.bias)
+            carried = affine(error, np.abs(weight), (layer.rounds > 0) * 2.0**-126)
+            error = carried + gamma * affine(np.abs(h) + error, np.abs(weight), layer.size)
+            h = activate(layer, affine(h, weight, layer.bias))
             error = error * np.maximum(1.0, np.abs(layer.slope)) + 4 * FLOAT32 * (layer.curve != 0) * np.abs(h)
             error += FLOAT32 * np.abs(h) * ~np.isin(layer.slope, (0.0, 1.0))
     return h[:, 0], error[:, 0]
@@ -180,25 +170,3 @@ def clear(layers: Layers, above: Array, below: Array, chunk: int = 4096) -> Mask
         (high, wide), (low, thick) = (values_and_errors(layers, points[part]) for points in (above, below))
         found[part] = (high > 2 * wide) & (low < -2 * thick)
     return found
-
-
-def rows_found(
-    domain_rows: Mask, late: Mask, flips: Flips, pairs: tuple[Indices, Array, Array], otherwise: int
-) -> tuple[Rows, tuple[tuple[int, str], ...]]:
-    """Codes and reasons: UNDECIDED outside the domain and where time ran out, PAIR for (rows, above, below), else the
-    code `otherwise`.
-    """
-    rows, above, below = pairs
-    order = np.argsort(rows)
-    codes = np.where(domain_rows & ~late, otherwise, UNDECIDED).astype(np.uint8)
-    codes[rows] = PAIR
-    both = np.stack([above[order][:, flips.columns], below[order][:, flips.columns]], axis=1)
-    column = array("d")
-    column.frombytes(both.astype(np.float64).tobytes())
-    counts = ((~domain_rows).sum(), OUTSIDE), ((late & domain_rows).sum(), LATE)
-    return Rows(codes.tobytes(), column), tuple((int(count), reason) for count, reason in counts if count)
-
-
-def spans(count: int, width: int) -> Iterator[tuple[int, int]]:
-    """0 to count in pieces of at most `width`."""
-    return itertools.pairwise([*range(0, count, width), count])

@@ -17,7 +17,9 @@ from certifair.individual.query import Array, Pair, Query
 from certifair.spec.layers import Layer, Layers
 
 INSTALL: Final = "pip install 'certifair[torch]'"
-TOLERANCE: Final = 1e-9
+HIGHS_TOLERANCE: Final = 1e-9
+CBC_TOLERANCE: Final = 1e-7
+"""Its own: with less it has called programs infeasible that have solutions."""
 CLEAR: Final = 1e-4
 """Where t ends: no solver needs to look for a pair whose signs are clearer."""
 TIGHT: Final = 0.97
@@ -37,10 +39,10 @@ class Runner:
     def make(self, *, relaxed: bool, seconds: float) -> Any:
         pulp = _pulp()
         if self.highs:
-            tolerances = {"mip_feasibility_tolerance": TOLERANCE, "primal_feasibility_tolerance": TOLERANCE}
-            return pulp.HiGHS(mip=not relaxed, msg=False, timeLimit=seconds, **tolerances)
-        options = [f"primalTolerance {TOLERANCE}", f"integerTolerance {TOLERANCE}"]
-        return pulp.COIN_CMD(mip=not relaxed, msg=False, timeLimit=seconds, options=options, path=self.path)
+            names = ("mip_feasibility_tolerance", "primal_feasibility_tolerance")
+            options = dict.fromkeys(names, self.tolerance)
+            return pulp.HiGHS(mip=not relaxed, msg=False, timeLimit=seconds, **options)
+        return pulp.COIN_CMD(mip=not relaxed, msg=False, timeLimit=seconds, path=self.path)
 
 
 def runner(name: str) -> Runner:
@@ -51,10 +53,10 @@ def runner(name: str) -> Runner:
             highspy: Any = importlib.import_module("highspy")
         except ModuleNotFoundError:
             raise InputError("the engine 'milp' needs highspy for HiGHS", advice=INSTALL) from None
-        return Runner(f"HiGHS {highspy.Highs().version()}", TOLERANCE, highs=True)
+        return Runner(f"HiGHS {highspy.Highs().version()}", HIGHS_TOLERANCE, highs=True)
     # PuLP 3 brings its own CBC; `pulp[cbc]` is another's.
     path = getattr(getattr(pulp, "PULP_CBC_CMD", None), "pulp_cbc_path", None)
-    found = Runner("CBC", TOLERANCE, highs=False, path=path)
+    found = Runner("CBC", CBC_TOLERANCE, highs=False, path=path)
     if not found.make(relaxed=False, seconds=1.0).available():
         raise InputError("the engine 'milp' finds no CBC for this machine", advice="pip install 'pulp[cbc]'")
     return found
@@ -70,10 +72,11 @@ def _pulp() -> types.ModuleType:
 @final
 @dataclass(frozen=True, eq=False)
 class Program:
-    """A PuLP problem; `points`: for each of the two, what each input is, a variable or a number."""
+    """A PuLP problem; for each of the two points, what each input is: a variable or a number; and its least value."""
 
     problem: Any
     points: tuple[list[Any], list[Any]]
+    low: Array
 
 
 @final
@@ -106,12 +109,14 @@ def solve(program: Program, runner: Runner, *, relaxed: bool, end: float) -> Out
         return Outcome(status, infeasible=not late, points=None)
     if problem.status != pulp.LpStatusOptimal:
         return Outcome(status, infeasible=False, points=None)
-    pair = (_values(program.points[0]), _values(program.points[1]))
+    pair = (_values(program.points[0], program.low), _values(program.points[1], program.low))
     return Outcome(status, infeasible=False, points=pair)
 
 
-def _values(point: list[Any]) -> Array:
-    return np.array([x if isinstance(x, float) else x.value() for x in point], dtype=np.float64)
+def _values(point: list[Any], low: Array) -> Array:
+    """What the solver found; an input that is in no constraint has no value, and may be anything."""
+    values = [x if isinstance(x, float) else x.value() for x in point]
+    return np.array([other if x is None else x for x, other in zip(values, low, strict=True)], dtype=np.float64)
 
 
 def build(
@@ -133,7 +138,7 @@ def build(
                 return None
             h = writer.layer(layer, h, low - slack, high + slack, f"{number}_{depth}")
         problem += writer.expression([sign, -1.0], [h[0], t]) >= 0
-    return Program(problem, points)
+    return Program(problem, points, query.low)
 
 
 @final

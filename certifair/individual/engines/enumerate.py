@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from array import array
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, final
 
@@ -13,16 +12,8 @@ from numpy.typing import NDArray
 
 from certifair.evidence.witness import ALL, ENUMERATED, Rows, Tree
 from certifair.individual.engines import _enumerate_kernels as kernels
-from certifair.individual.engines._points import (
-    Indices,
-    bases,
-    clear,
-    flips_of,
-    groups,
-    inside,
-    rows_found,
-    spans,
-)
+from certifair.individual.engines._points import Indices, affine, bases, clear, flips_of, inside
+from certifair.individual.engines._search import Part, search, spans
 from certifair.individual.engines.base import Array, Engine, NotForThisError, Progress, Proposal, Task
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
@@ -62,7 +53,7 @@ def enumerate_domain(domain: Domain) -> Tree:
     for feature in domain.features:
         points *= min(int(feature.levels or 1), 2 * int(feature.eps) + 1) if feature.eps else 1
     if points > MOST_POINTS:
-        what = f"the domain has {points:.3g} points; up to {MOST_POINTS:.0e} are evaluated"
+        what = f"the domain has more than {MOST_POINTS} points, too many to evaluate them all"
         raise NotForThisError(what, advice="use the method branch")
     return Tree(bytes([ENUMERATED]), array("H", [0]), array("d", [0.0]))
 
@@ -81,22 +72,10 @@ def enumerate_rows(
     Errors: NotForThisError for flip sets that are not finite, or too large.
     """
     _check_finite(domain)
+    rows = np.ascontiguousarray(rows, dtype=np.float64)
     flips, known = flips_of(domain), inside(domain, rows)
-    chosen = np.flatnonzero(known)
-    search = _Search(layers, _network(layers), bases(flips, rows[chosen]), deadline)
-    found: list[_Part] = []
-    for members, steps in groups(flips, rows[chosen]):
-        spans_of_members = spans(len(members), search.width(len(steps)))
-        with ThreadPoolExecutor(processes) as pool:
-            for part in pool.map(lambda span: search.part(members[slice(*span)], steps), spans_of_members):  # noqa: B023
-                found.append(part)
-                if progress is not None:
-                    progress(*_shares(found, len(rows)))
-    late = np.zeros(len(rows), dtype=np.bool_)
-    for part in found:
-        late[chosen[part.rows]] = not part.done
-    pairs = [np.concatenate(parts) for parts in zip(*(part[:3] for part in found), strict=True)]
-    return Proposal(*rows_found(known, late, flips, (chosen[pairs[0]], pairs[1], pairs[2]), ALL))
+    found = _Search(layers, _network(layers), bases(flips, rows[known]), deadline)
+    return search(flips, rows, known, found.part, found.width, ALL, processes, progress)
 
 
 def _check_finite(domain: Domain) -> None:
@@ -107,42 +86,19 @@ def _check_finite(domain: Domain) -> None:
 
 
 class _Network(NamedTuple):
-    """The layers as the kernel reads them, and the first one's weights, in float32."""
+    """The layers as the kernel reads them, in float32, and the first one's weights (inputs, m)."""
 
     first: Floats
-    bias: Floats
-    shape: NDArray[np.int64]
-    numbers: Floats
-    curves: NDArray[np.int8]
+    net: tuple[NDArray[np.int64], Floats, NDArray[np.int8]]
 
 
 def _network(layers: Layers) -> _Network:
-    first, *others = layers.layers
+    numbers = [part for x in layers.layers for part in (x.weight.reshape(-1), x.bias, x.slope)]
+    shape = np.array([layers.inputs, *(layer.width for layer in layers.layers)])
+    curves = np.concatenate([layer.curve for layer in layers.layers])
     with np.errstate(over="ignore"):  # such rows have no clear pair
-        numbers = [first.slope, *(part for x in others for part in (x.weight.reshape(-1), x.bias, x.slope))]
-        return _Network(
-            first.weight.astype(np.float32),
-            first.bias.astype(np.float32),
-            np.array([layer.width for layer in layers.layers]),
-            np.concatenate(numbers).astype(np.float32),
-            np.concatenate([layer.curve for layer in layers.layers]),
-        )
-
-
-class _Part(NamedTuple):
-    """Who has a clear pair, the two points of each; who was looked at, and whether at all points."""
-
-    at: Indices
-    above: Array
-    below: Array
-    rows: Indices
-    done: bool
-
-
-def _shares(found: list[_Part], rows: int) -> tuple[float, float, float]:
-    unfair = sum(len(part.at) for part in found) / rows
-    fair = sum(len(part.rows) - len(part.at) for part in found if part.done) / rows
-    return fair, unfair, 1 - fair - unfair
+        first = np.ascontiguousarray(layers.layers[0].weight.T.astype(np.float32))
+        return _Network(first, (shape, np.concatenate(numbers).astype(np.float32), curves))
 
 
 @final
@@ -155,31 +111,30 @@ class _Search:
 
     def width(self, steps: int) -> int:
         """How many rows at a time."""
-        products = len(self.network.numbers) * min(steps, STEPS)
+        products = len(self.network.net[1]) * min(steps, STEPS)
         return max(kernels.LANES, min(PEOPLE, PRODUCTS // products))
 
-    def part(self, rows: Indices, steps: Array) -> _Part:
+    def part(self, rows: Indices, steps: Array) -> Part:
         """Whoever of these rows has a clear pair."""
         best, where, done = self._extremes(self.base[rows], steps)
         mixed = np.flatnonzero((best[0] > 0) & (best[1] <= 0))
         above, below = (self.base[rows[mixed]] + steps[at[mixed]] for at in where)
         sure = clear(self.layers, above, below)
-        return _Part(rows[mixed[sure]], above[sure], below[sure], rows, done)
+        fair = len(rows) - len(mixed) if done else 0
+        return Part(rows[mixed[sure]], above[sure], below[sure], rows, done, fair)
 
     def _extremes(self, base: Array, steps: Array) -> tuple[Floats, NDArray[np.int32], bool]:
         """Largest and smallest value of every row, and at which step, (2, n) each; whether all steps were taken."""
-        count, network = len(base), self.network
-        people = -(-count // kernels.LANES) * kernels.LANES
-        shared = np.zeros((len(network.first), people), dtype=np.float32)
-        best = np.empty((2, people), dtype=np.float32)
-        best[0], best[1] = -np.inf, np.inf
-        where = np.zeros((2, people), dtype=np.int32)
-        with np.errstate(over="ignore", invalid="ignore"):
-            np.matmul(network.first, base.astype(np.float32).T, out=shared[:, :count])
-            shared += network.bias[:, None]
+        count = len(base)
+        people = np.zeros((base.shape[1], -(-count // kernels.LANES) * kernels.LANES), dtype=np.float32)
+        best: Floats = np.repeat(np.array([[-np.inf], [np.inf]], dtype=np.float32), people.shape[1], axis=1)
+        where = np.zeros(best.shape, dtype=np.int32)
+        first, net = self.network
+        with np.errstate(over="ignore"):
+            people[:, :count] = base.T
             for start, end in spans(len(steps), STEPS):
                 if self.deadline is not None and time.monotonic() >= self.deadline:
                     return best[:, :count], where[:, :count], False
-                moves = steps[start:end].astype(np.float32) @ network.first.T
-                kernels.extremes(shared, moves, network.shape, network.numbers, network.curves, start, best, where)
+                moves = affine(steps[start:end].astype(np.float32), first, np.zeros(first.shape[1], dtype=np.float32))
+                kernels.extremes(people, moves, net, start, best, where)
         return best[:, :count], where[:, :count], True

@@ -1,0 +1,123 @@
+"""Boxes of a domain: for each feature a range [low, high] of values, or of positions of one-hot values.
+
+Arrays (boxes, features) of float64, which holds integers up to 2^24 and the ends of continuous ranges exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import prod
+from typing import Any, Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certifair.checks._individual.floats import Array
+from certifair.spec.domain import Domain
+
+EXACT: Final = 1 << 53
+"""Up to here float64 counts exactly, and int64 far beyond."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A domain, with its features' properties as arrays."""
+
+    domain: Domain
+
+    @cached_property
+    def numeric(self) -> NDArray[np.intp]:
+        """Features of one input that is no one-hot position."""
+        return self._where(lambda f: f.kind != "one_hot")
+
+    @cached_property
+    def unit(self) -> NDArray[np.intp]:
+        return self._where(lambda f: not f.sensitive)
+
+    @cached_property
+    def sensitive(self) -> NDArray[np.intp]:
+        return self._where(lambda f: f.sensitive)
+
+    @cached_property
+    def continuous(self) -> NDArray[np.bool_]:
+        """Features whose size is a length."""
+        return np.array([f.levels is None for f in self.domain.features])
+
+    @cached_property
+    def eps(self) -> Array:
+        return np.array([f.eps for f in self.domain.features])
+
+    @cached_property
+    def first(self) -> NDArray[np.intp]:
+        """The first input of each feature."""
+        return np.array([columns[0] for columns in self.domain.columns])
+
+    @cached_property
+    def root(self) -> tuple[Array, Array]:
+        """The whole domain, (1, features)."""
+        ends = [(0, f.width - 1) if f.kind == "one_hot" else (f.low, f.high) for f in self.domain.features]
+        low, high = np.array(ends, dtype=np.float64).T
+        return low[None], high[None]
+
+    @cached_property
+    def counts_in_floats(self) -> bool:
+        """Whether units are counted, and fewer than 2^53."""
+        return not self.continuous[self.unit].any() and self.domain.units < EXACT
+
+    def _where(self, which: Any) -> NDArray[np.intp]:
+        return np.array([i for i, f in enumerate(self.domain.features) if which(f)], dtype=np.intp)
+
+    def relaxed(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Ranges widened by ±eps within the domain; continuous ends are rounded outwards."""
+        moved = self.eps > 0
+        out, least, most = np.where(self.continuous, np.inf, 0.0), self.root[0], self.root[1]
+        wide_low = np.where(out > 0, np.nextafter(low - self.eps, -out), low - self.eps)
+        wide_high = np.where(out > 0, np.nextafter(high + self.eps, out), high + self.eps)
+        return np.where(moved, np.maximum(wide_low, least), low), np.where(moved, np.minimum(wide_high, most), high)
+
+    def hull(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """The smallest ranges of the network's inputs (boxes, inputs) that contain the boxes."""
+        lows, highs = np.zeros((2, len(low), self.domain.inputs))
+        lows[:, self.first[self.numeric]] = low[:, self.numeric]
+        highs[:, self.first[self.numeric]] = high[:, self.numeric]
+        for i, feature in enumerate(self.domain.features):
+            if feature.kind == "one_hot":
+                place, columns = np.arange(feature.width), list(self.domain.columns[i])
+                inside = (low[:, i, None] <= place) & (place <= high[:, i, None])
+                highs[:, columns] = inside
+                lows[:, columns] = inside & (low[:, i, None] == high[:, i, None])
+        return lows, highs
+
+    def inputs(self, values: Array, features: NDArray[np.intp]) -> Array:
+        """The network's inputs (rows, inputs) for values or positions (rows, features) of these; all others 0."""
+        found = np.zeros((len(values), self.domain.inputs))
+        for j, i in enumerate(features):
+            if self.domain.features[i].kind == "one_hot":
+                found[np.arange(len(values)), self.first[i] + values[:, j].astype(np.intp)] = 1
+            else:
+                found[:, self.first[i]] = values[:, j]
+        return found
+
+    @cached_property
+    def rounds(self) -> Array:
+        """(inputs,) At most how far an input is from a float32 number: nothing for integers up to 2^24."""
+        found = np.zeros(self.domain.inputs)
+        for i, feature in enumerate(self.domain.features):
+            if feature.kind == "continuous":
+                found[self.first[i]] = max(abs(feature.low), abs(feature.high)) * 2.0**-24 * (1 + 2.0**-20) + 2.0**-149
+        return found
+
+    def measure(self, low: Array, high: Array) -> NDArray[Any]:
+        """(boxes,) The units of each box, exactly: int64 if `counts_in_floats`, else Python's integers or fractions."""
+        if self.counts_in_floats:
+            found: NDArray[Any] = (high - low + 1)[:, self.unit].prod(axis=1).astype(np.int64)
+            return found
+        return np.array([self._size(a, b) for a, b in zip(low.tolist(), high.tolist(), strict=True)], dtype=object)
+
+    def _size(self, low: list[float], high: list[float]) -> Fraction | int:
+        ends = [(self.continuous[i], Fraction(low[i]), Fraction(high[i])) for i in self.unit.tolist()]
+        size = prod((b - a if continuous else b - a + 1 for continuous, a, b in ends), start=Fraction(1))
+        return size if self.continuous[self.unit].any() else int(size)

@@ -1,0 +1,373 @@
+"""What float64 arithmetic proves about f: its sign at a point, a first-order enclosure in a box, what float32 may add.
+
+Rounding, once for all. u = 2^-53. Every quantity below is a sum of products of given floats, computed by sums and
+products only. Multiply it out: each term passes at most p roundings, so the computed value errs by at most γ_p times
+the sum of the terms' magnitudes (Higham, Accuracy and Stability, §3.1), whatever the order of sums, fused or not. That
+sum is a forward pass with absolute values everywhere (`total` below, or `Prepared.most`). What is computed of it is too
+small by a factor of at most 1 + 2^-30, which SLACK exceeds; and OMEGA, which it contains at each neuron, times u
+exceeds every underflow (2^20 products of at most 2^-1074). So `theta` times it bounds the error, with
+theta ≥ γ_p·SLACK. Anything that overflows makes a bound infinite or not a number, which proves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certifair.exact.sums import require_subnormals
+from certifair.spec.layers import Layers
+
+Array = NDArray[np.float64]
+Values = NDArray[np.float32] | NDArray[np.float64]
+
+U: Final = 2.0**-53
+SLACK: Final = 1 + 2.0**-20
+OMEGA: Final = 2.0**-960
+NUMBERS_AT_ONCE: Final = 1 << 18
+quiet: Final = np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Arithmetic:
+    """How a neuron's computed value may differ from the exact value of what it was computed from.
+
+    By rate·Σ|w·h| + tiny, if Σ|w·h| < largest; a product with a slope that is neither 0 nor 1, by unit·|z| + least.
+    """
+
+    rate: tuple[Array, ...]
+    tiny: tuple[Array, ...]
+    unit: float = 0.0
+    least: float = 0.0
+    largest: float = np.inf
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A piecewise linear network, its weights transposed (n, m), with what depends on nothing else.
+
+    Errors: ValueError for curves, numbers that are not finite, sums of 2^20 terms, or a processor that flushes to zero.
+    """
+
+    layers: Layers
+
+    def __post_init__(self) -> None:
+        require_subnormals()
+        if not self.layers.piecewise_linear:
+            raise ValueError("the network has sigmoid or tanh neurons inside")
+        if any(max(layer.weight.shape) >= 1 << 20 for layer in self.layers.layers):
+            raise ValueError("a layer has more than 2^20 inputs or neurons")
+        if not all(np.isfinite(v).all() for x in self.layers.layers for v in (x.weight, x.bias, x.slope, x.size)):
+            raise ValueError("the network has numbers that are not finite")
+
+    @cached_property
+    def weight(self) -> list[Array]:
+        return [np.ascontiguousarray(layer.weight.T) for layer in self.layers.layers]
+
+    @cached_property
+    def magnitude(self) -> list[Array]:
+        return [np.abs(weight) for weight in self.weight]
+
+    @cached_property
+    def bias(self) -> list[Array]:
+        return [layer.bias for layer in self.layers.layers]
+
+    @cached_property
+    def size(self) -> list[Array]:
+        return [np.maximum(layer.size, np.abs(layer.bias)) for layer in self.layers.layers]
+
+    @cached_property
+    def slope(self) -> list[Array]:
+        return [layer.slope for layer in self.layers.layers]
+
+    @cached_property
+    def steepest(self) -> list[Array]:
+        """The largest |derivative| of each neuron's function."""
+        return [np.maximum(1.0, np.abs(slope)) for slope in self.slope]
+
+    @cached_property
+    def theta(self) -> float:
+        """γ_p·SLACK for every path through the network: per layer its sum, then 32 for all that is done to a sum."""
+        p = sum(2 * sum(weight.shape) + 32 for weight in self.weight)
+        return p * U * (1 + 2.0**-10)
+
+    @cached_property
+    def most(self) -> tuple[list[Array], list[Array]]:
+        """|W_k|·s·…·s·|W_1|, (n0, m) for each layer, and the same from the output down to each hidden layer, (m,)."""
+        up, down = [self.magnitude[0] + OMEGA], [self.magnitude[-1][:, 0] + OMEGA]
+        with quiet:
+            for steepest, weight in zip(self.steepest, self.magnitude[1:], strict=False):
+                up.append((up[-1] * steepest) @ weight + OMEGA)
+            for steepest, weight in zip(self.steepest[-2:0:-1], self.magnitude[-2:0:-1], strict=True):
+                down.append(weight @ (down[-1] * steepest) + OMEGA)
+        return up, down[::-1]
+
+    @cached_property
+    def claimed32(self) -> Arithmetic | None:
+        """IEEE float32 in any order of sums, fused or not; None if the network's numbers are not float32."""
+        if not self.layers.float32:
+            return None
+        rates = [_gamma(layer.rounds, 2.0**-24) for layer in self.layers.layers]
+        rate = tuple((g + (1 + g) * x.relative) * SLACK for g, x in zip(rates, self.layers.layers, strict=True))
+        tiny = tuple(layer.rounds * 2.0**-149 for layer in self.layers.layers)
+        return Arithmetic(rate, tiny, 2.0**-24, 2.0**-149, 2.0**127)
+
+    @cached_property
+    def inexact(self) -> Arithmetic | None:
+        """How far the true network is from the one that is stored; None if they are the same."""
+        if self.layers.exact:
+            return None
+        rate = tuple(layer.relative * SLACK for layer in self.layers.layers)
+        return Arithmetic(rate, tuple(np.zeros(len(r)) for r in rate))
+
+    @cached_property
+    def filter32(self) -> tuple[Arithmetic, list[Values], list[Values], list[Values]]:
+        """Arithmetic, weights, biases and slopes for many values at once: float32 where that is exact, else float64.
+
+        A sum of n terms is taken in three parts with a bias: at most n + 4 roundings.
+        """
+        numbers = [*self.weight, *self.bias, *self.slope]
+        single = all((value.astype(np.float32) == value).all() for value in numbers)
+        kind, u, low = (np.float32, 2.0**-24, 2.0**-126) if single else (np.float64, U, 2.0**-1022)
+        terms = [np.full(weight.shape[1], len(weight) + 4) for weight in self.weight]
+        rate = tuple(_gamma(n, u) * SLACK for n in terms)
+        how = Arithmetic(rate, tuple(n * low for n in terms), u, low, 2.0**127 if single else 2.0**1000)
+        cast = [[value.astype(kind) for value in values] for values in (self.weight, self.bias, self.slope)]
+        return how, cast[0], cast[1], cast[2]
+
+
+def _gamma(n: NDArray[np.int64], u: float) -> Array:
+    return np.where(n * u < 0.5, n * u / (1 - np.minimum(n * u, 0.5)), np.inf)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Ranges:
+    """For each layer (rows, m): low ≤ z ≤ high for the exact z; and the magnitude of the inputs (rows, n0)."""
+
+    low: list[Array]
+    high: list[Array]
+    inputs: Array
+
+
+@quiet
+def drift(net: Prepared, how: Arithmetic, ranges: Ranges, start: Array | float = 0.0) -> Array:
+    """(rows,) How far f may be from f computed in another arithmetic, for inputs that differ by at most `start`.
+
+    Induction over layers, E ≥ |h − ĥ|, H ≥ |h|: Σ|w·ĥ| ≤ |W|(H + E) + size, so E_z = |W|E + rate·(that) + tiny. If z
+    and ẑ are both surely ≥ 0, the function adds nothing to it; if both ≤ 0, it multiplies by |slope|; else by at most
+    the larger of 1 and |slope|; and the product with the slope is rounded.
+    """
+    error: Array = np.zeros_like(ranges.inputs) + start
+    most, z = ranges.inputs, error
+    for k, (low, high) in enumerate(zip(ranges.low, ranges.high, strict=True)):
+        slope = np.abs(net.slope[k])
+        total = (most + error) @ net.magnitude[k] + net.size[k]
+        z = (error @ net.magnitude[k] + how.rate[k] * total + how.tiny[k]) * SLACK
+        z = np.where(total * (1 + how.rate[k]) * SLACK < how.largest, z, np.inf)
+        steep = np.where(low - z >= 0, 1.0, np.where(high + z <= 0, slope, net.steepest[k]))
+        rounding = how.unit * slope * (np.maximum(-low, high) + z) + how.least
+        error = (steep * z + np.where((slope == 0) | (net.slope[k] == 1), 0.0, rounding)) * SLACK
+        most = np.maximum(np.maximum(high, 0.0), slope * np.maximum(-low, 0.0))
+    return np.where(z[:, 0] >= 0, z[:, 0], np.inf)
+
+
+@quiet
+def evaluate(net: Prepared, x: Array) -> Ranges:
+    """Ranges at points x (rows, n0), given exactly: z in float64, ± its error.
+
+    E_z = |W|E + γ(|W||ĥ| + size) from the computed ĥ, as in `drift`; the ends are rounded once more, which the
+    number of roundings includes.
+    """
+    low, high, h, error = [], [], x, np.zeros_like(x)
+    for k, weight in enumerate(net.weight):
+        gamma = (len(weight) + 8) * U * SLACK
+        z = h @ weight + net.bias[k]
+        bound = ((error + gamma * np.abs(h)) @ net.magnitude[k] + gamma * net.size[k] + OMEGA) * SLACK
+        low.append(z - bound)
+        high.append(z + bound)
+        slope = net.slope[k]
+        h = np.where(z >= 0, z, slope * z)
+        steep = np.where(low[-1] >= 0, 1.0, np.where(high[-1] <= 0, np.abs(slope), net.steepest[k]))
+        error = (steep * bound + np.where((slope == 0) | (slope == 1), 0.0, 2 * U * np.abs(h) + OMEGA)) * SLACK
+    return Ranges(low, high, np.abs(x))
+
+
+@quiet
+def interval(net: Prepared, low: Array, high: Array) -> Ranges:
+    """Ranges in boxes (rows, n0), by interval arithmetic."""
+    lows, highs, inputs = [], [], np.maximum(np.abs(low), np.abs(high))
+    for k, weight in enumerate(net.weight):
+        up, down = np.maximum(weight, 0.0), np.minimum(weight, 0.0)
+        gamma = (2 * len(weight) + 8) * U * SLACK
+        bound = gamma * (np.maximum(np.abs(low), np.abs(high)) @ net.magnitude[k] + net.size[k]) * SLACK + OMEGA
+        lows.append(low @ up + high @ down + net.bias[k] - bound)
+        highs.append(high @ up + low @ down + net.bias[k] + bound)
+        slope, wide = net.slope[k], 1 + 8 * U
+        ends = [np.where(z >= 0, z, slope * z) for z in (lows[-1], highs[-1])]
+        ends += [np.where((lows[-1] < 0) & (highs[-1] > 0), 0.0, ends[0])]  # a negative slope turns at 0
+        low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+        low, high = np.minimum(low * wide, low / wide) - OMEGA, np.maximum(high * wide, high / wide) + OMEGA
+    return Ranges(lows, highs, inputs)
+
+
+@quiet
+def values(net: Prepared, base: Values, delta: Values) -> Values:
+    """f (flips, units), unproven, where the first layer is base (units, m), bias included, + delta (flips, m).
+
+    In the arithmetic of `filter32`, whose `drift` says how far these may be from the exact ones.
+    """
+    found = np.empty((len(delta), len(base)), dtype=base.dtype)
+    step = max(1, NUMBERS_AT_ONCE // max(1, base.size))
+    for start in range(0, len(delta), step):
+        found[start : start + step] = _values(net, base, delta[start : start + step])
+    return found
+
+
+def _values(net: Prepared, base: Values, delta: Values) -> Values:
+    _, weights, biases, slopes = net.filter32
+    z = np.add(base[None], delta[:, None]).reshape(-1, base.shape[1])
+    for slope, weight, bias in zip(slopes, weights[1:], biases[1:], strict=False):
+        if not slope.any():
+            np.maximum(z, 0, out=z)
+        elif (slope != 1).any():
+            z = np.where(z >= 0, z, slope * z)
+        z = z @ weight
+        z += bias
+    found: Values = z.reshape(len(delta), len(base))
+    return found
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Enclosure:
+    """For every x of each box: |f(x) − (centre + slope·(x − middle))| ≤ error and |∂f/∂x_i − slope_i| ≤ spread_i.
+
+    Shapes (boxes,) and (boxes, n0); |x − middle| ≤ radius. Where nothing is proven, error and spread are inf.
+    """
+
+    middle: Array
+    radius: Array
+    centre: Array
+    slope: Array
+    error: Array
+    spread: Array
+    ranges: Ranges
+
+
+@quiet
+def enclose(net: Prepared, low: Array, high: Array) -> Enclosure:
+    """First-order enclosures of f over boxes (boxes, n0).
+
+    In each box every neuron gets a line: act(z) = λz + μ ± ε for z in [l, u] (`_line`). Through these, each
+    layer is z = C(x − middle) + c + Σ Λ_j s_j with |s_j| ≤ ε_j for the neurons of the layers below, C and all Λ sums of
+    products; so [l, u] = c ∓ (|C|·radius + Σ|Λ_j|ε_j), layer by layer, widened by theta·total. At last from the output
+    down: B_k, its row at layer k (after the function), gives error = Σ|B_k|ε_k.
+
+    Derivatives. Where it exists, ∂f/∂x = w T_h W_h … T_1 W_1 with t in [slope, 1], |t − λ| ≤ τ. Let R_k be the true row
+    at layer k. Replacing each T_k by λ_k from below, ∂f/∂x − slope = Σ_k R_k (T_k − λ_k) C_k, and |R_k − B_k| ≤ y_k
+    with y = 0 for the last and y_{k−1} = (|B_k|τ_k + y_k(|λ_k| + τ_k))|W_k|, as R_k T_k − B_k λ_k =
+    B_k(T_k − λ_k) + (R_k − B_k)T_k. So spread = Σ_k (|B_k| + y_k) τ_k |C_k|. Rounding: theta·`most` bounds that of C, B
+    and slope. f is continuous and piecewise linear, so this bounds its differences along lines.
+    """
+    middle = low / 2 + high / 2
+    radius = np.maximum(high - middle, middle - low) * (1 + 4 * U)
+    lines, slants, ranges, centre, total = _upwards(net, middle, radius)
+    most_up, most_down = net.most
+    row: Array = net.weight[-1].T
+    error, spread, y = np.zeros(len(low)), np.zeros_like(low), np.zeros(1)
+    for k in reversed(range(len(lines))):
+        line, size = lines[k], np.abs(row) + net.theta * most_down[k]
+        error = error + (np.abs(row) * line.error).sum(axis=1)
+        bent = (size + y) * line.bend
+        spread = spread + _across(bent, slants[k].swapaxes(1, 2)) + net.theta * (bent @ most_up[k].T)
+        if k:
+            y = (size * line.bend + y * (np.abs(line.slope) + line.bend)) @ net.magnitude[k].T
+        row = (row * line.slope) @ net.weight[k].T
+    slope = np.broadcast_to(row, low.shape)
+    error = (error + 4 * net.theta * total) * SLACK
+    spread = (spread + 2 * net.theta * most_up[-1][:, 0]) * SLACK
+    reach = (np.abs(slope) * radius).sum(axis=1) * SLACK + error
+    ranges.low.append((centre - reach)[:, None])
+    ranges.high.append((centre + reach)[:, None])
+    good = np.isfinite(slope + spread).all(axis=1) & (error >= 0)
+    for ends in (*ranges.low, *ranges.high):
+        good &= np.isfinite(ends).all(axis=1)
+    error, spread = np.where(good, error, np.inf), np.where(good[:, None], spread, np.inf)
+    centre, slope = np.where(good, centre, 0.0), np.where(good[:, None], slope, 0.0)
+    return Enclosure(middle, radius, centre, slope, error, spread, ranges)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Line:
+    """act(z) − slope·z is within shift ± error, and act's derivative within slope ± bend."""
+
+    slope: Array
+    shift: Array
+    error: Array
+    bend: Array
+
+
+def _upwards(
+    net: Prepared, middle: Array, radius: Array
+) -> tuple[list[_Line], list[Array], Ranges, Array, Array]:
+    """Lines, C (1 or boxes, n0, m) and ranges of each hidden layer; centre and total (boxes,) of the output."""
+    lines: list[_Line] = []
+    slants, others = [net.weight[0][None]], list[Array]()
+    ranges = Ranges([], [], np.abs(middle) + radius)
+    centre = middle @ net.weight[0] + net.bias[0]
+    total = ranges.inputs @ net.magnitude[0] + net.size[0] + OMEGA
+    hidden = len(net.weight) - 1
+    for k in range(hidden):
+        reach = _across(radius, slants[k])
+        for line, other in zip(lines, others, strict=True):
+            reach = reach + _across(line.error, other)
+        reach = reach + net.theta * total
+        ranges.low.append(centre - reach)
+        ranges.high.append(centre + reach)
+        line, weight = _line(centre - reach, centre + reach, net.slope[k]), net.weight[k + 1]
+        lines.append(line)
+        total = (np.abs(line.slope) * total + np.abs(line.shift) + line.error) @ net.magnitude[k + 1]
+        total = total + net.size[k + 1] + OMEGA
+        centre = (line.slope * centre + line.shift) @ weight + net.bias[k + 1]
+        if k + 1 < hidden:
+            others = [*(_through(line, other, weight) for other in others), weight[None]]
+            slants.append(_through(line, slants[k], weight))
+    return lines, slants, ranges, centre[:, 0], total[:, 0]
+
+
+def _across(width: Array, block: Array) -> Array:
+    """Σ_i width_i |block_ij| for width (boxes, i) and block (1 or boxes, i, j)."""
+    if len(block) == 1:
+        return width @ np.abs(block[0])
+    found: Array = (width[:, None, :] @ np.abs(block))[:, 0]
+    return found
+
+
+def _through(line: _Line, block: Array, weight: Array) -> Array:
+    """(boxes, i, n) through the lines and the weight (n, m)."""
+    scaled = line.slope[:, None, :] * block
+    return (scaled.reshape(-1, len(weight)) @ weight).reshape(*scaled.shape[:2], -1)
+
+
+def _line(low: Array, high: Array, slope: Array) -> _Line:
+    """The line for z in [low, high]: any slope λ is sound; this one joins the function's ends.
+
+    act(z) − λz is piecewise linear with its kink at 0, so it lies in the hull of (slope − λ)·low, 0, (1 − λ)·high.
+    """
+    bent = (low < 0) & (high > 0) & (slope != 1)
+    lam = np.where(low >= 0, 1.0, slope)
+    joined = (high - slope * low) / (high - low)
+    lam = np.where(bent, np.clip(joined, np.minimum(slope, 1.0), np.maximum(slope, 1.0)), lam)
+    ends = (slope - lam) * low, (1 - lam) * high
+    top = np.where(bent, np.maximum(np.maximum(*ends), 0.0), 0.0)
+    bottom = np.where(bent, np.minimum(np.minimum(*ends), 0.0), 0.0)
+    error = np.where(bent, (top - bottom) * (0.5 + 2.0**-48) + OMEGA, 0.0)
+    bend = np.where(bent, np.maximum(np.abs(1 - lam), np.abs(lam - slope)) * (1 + 2.0**-40), 0.0)
+    return _Line(lam, (top + bottom) / 2, error, bend)

@@ -1,0 +1,157 @@
+"""The sign of f at single points, at both levels of claim, and at all points of many flip sets at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certifair.checks._individual import floats, integers
+from certifair.checks._individual.floats import Array, Prepared, Values, quiet
+from certifair.evidence.witness import layers_to_json, plain_layers
+
+Signs = NDArray[np.int8]
+LEVELS: Final = ("real", "float32")
+POINTS_AT_ONCE: Final = 1 << 13
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Decides points of a network; `exact` is the same network in integers."""
+
+    net: Prepared
+    exact: tuple[integers.ExactLayer, ...]
+
+    @staticmethod
+    def of(net: Prepared) -> Judge:
+        return Judge(net, integers.exact_layers(plain_layers(layers_to_json(net.layers))))
+
+    def signs(self, x: Array) -> Signs:
+        """(rows, 2): +1 where f > 0, −1 where f ≤ 0, at either level, and 0 where that is not known; x (rows, n0).
+
+        Inputs that are no float32 numbers are taken to be rounded to the nearest one first at the float32 level.
+        """
+        found = np.zeros((len(x), 2), dtype=np.int8)
+        for start in range(0, len(x), POINTS_AT_ONCE):
+            rows = slice(start, start + POINTS_AT_ONCE)
+            found[rows] = self._signs(x[rows])
+        return found
+
+    @quiet
+    def _signs(self, x: Array) -> Signs:
+        net, ranges = self.net, floats.evaluate(self.net, x)
+        low, high = ranges.low[-1][:, 0], ranges.high[-1][:, 0]
+        found = np.zeros((len(x), 2), dtype=np.int8)
+        wrong = 0.0 if net.inexact is None else floats.drift(net, net.inexact, ranges)
+        found[:, 0] = sure(low, high, wrong)
+        if net.claimed32 is not None:
+            found[:, 1] = sure(low, high, floats.drift(net, net.claimed32, ranges, rounded_inputs(x)))
+        for row in np.flatnonzero(found[:, 0] == 0) if net.inexact is None else ():
+            found[row, 0] = 1 if integers.value(self.exact, x[row].tolist()) > 0 else -1
+        return found
+
+
+@quiet
+def rounded_inputs(x: Array) -> Array:
+    """How far x is from the nearest float32; inf where that is infinite."""
+    return np.abs(x - x.astype(np.float32)) * floats.SLACK
+
+
+def sure(low: Array, high: Array, error: Array | float) -> Signs:
+    """+1 or −1 where every number within `error` of [low, high] is > 0, or ≤ 0."""
+    return (low > error).astype(np.int8) - (high <= -error).astype(np.int8)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """Per unit and level (units, 2): 1 if f > 0 on its whole flip set, −1 if f ≤ 0 on it, 2 if both occur, else 0.
+
+    high, low (units,): combinations with f > 0 and f ≤ 0 where both occur at the real level, and if possible at both.
+    """
+
+    code: Signs
+    high: NDArray[np.intp]
+    low: NDArray[np.intp]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Flips:
+    """Many flip sets that share their combinations: the first layer is computed for units and for combinations.
+
+    combinations (flips, n0) are 0 in the inputs of units, and units 0 in those of combinations. delta: their first
+    layer. bound (2,): a value of `floats.values` that exceeds it decides at that level, rounding included, for all
+    points between the given corners.
+    """
+
+    judge: Judge
+    combinations: Array
+    delta: Values
+    bound: Values
+
+    @staticmethod
+    @quiet
+    def within(judge: Judge, combinations: Array, low: Array, high: Array, rounding: Array) -> Flips:
+        """low, high (n0,): the corners. rounding (n0,): how far inputs may be from float32 numbers."""
+        net = judge.net
+        how, weights, _, _ = net.filter32
+        ranges = floats.interval(net, low[None], high[None])
+        own = floats.drift(net, how, ranges, rounding[None])
+        bound = own + level_errors(net, ranges, rounding[None])[0]
+        kind = weights[0].dtype
+        up = np.nextafter(bound.astype(kind), np.array(np.inf, dtype=kind))
+        return Flips(judge, combinations, combinations.astype(kind) @ weights[0], up)
+
+    @quiet
+    def decide(self, units: Array, there: NDArray[np.bool_] | None = None) -> Decided:
+        """units (rows, n0); there (flips, rows): which combinations are in each unit's flip set, of each at least one.
+
+        What the filter does not decide is looked at point by point.
+        """
+        _, weights, biases, _ = self.judge.net.filter32
+        base = units.astype(weights[0].dtype) @ weights[0] + biases[0]
+        value = floats.values(self.judge.net, base, self.delta)
+        if there is not None:
+            value = np.where(there, value, value[there.argmax(axis=0), np.arange(len(units))])
+        high, low = value.max(axis=0), value.min(axis=0)
+        code = np.empty((len(units), 2), dtype=np.int8)
+        for level, bound in enumerate(self.bound):
+            code[:, level] = _code(high > bound, low <= -bound, low > bound, high <= -bound)
+        unsure = np.flatnonzero((code == 0).any(axis=1))
+        both = np.flatnonzero(code[:, 0] == 2)
+        at = np.zeros((2, len(units)), dtype=np.intp)
+        at[0, both], at[1, both] = value[:, both].argmax(axis=0), value[:, both].argmin(axis=0)
+        step = max(1, POINTS_AT_ONCE // len(self.combinations))
+        for start in range(0, len(unsure), step):
+            some = unsure[start : start + step]
+            code[some], at[0, some], at[1, some] = self._closely(units[some], value[:, some])
+        return Decided(code, at[0], at[1])
+
+    def _closely(self, units: Array, value: Values) -> tuple[Signs, NDArray[np.intp], NDArray[np.intp]]:
+        """`decide` for units that the filter left open; value (flips, units) is the filter's, repeated where a
+        combination is not there."""
+        sign = (value > self.bound[:, None, None]).astype(np.int8) - (value <= -self.bound[:, None, None])
+        open_ = (sign == 0).any(axis=0)
+        flip, unit = np.nonzero(open_)
+        sign[:, flip, unit] = self.judge.signs(units[unit] + self.combinations[flip]).T
+        high, low = (sign > 0).any(axis=1), (sign < 0).any(axis=1)
+        code = _code(high, low, (sign > 0).all(axis=1), (sign < 0).all(axis=1)).T
+        worth = sign.astype(np.int16) * 2 * (1 + np.abs(sign[1]))
+        return code, worth[0].argmax(axis=0), worth[0].argmin(axis=0)
+
+
+def _code(high: NDArray[np.bool_], low: NDArray[np.bool_], positive: NDArray[np.bool_], negative: NDArray[np.bool_]) -> Signs:
+    return np.where(high & low, 2, positive.astype(np.int8) - negative.astype(np.int8)).astype(np.int8)
+
+
+def level_errors(net: Prepared, ranges: floats.Ranges, rounding: Array | float) -> Array:
+    """(rows, 2) How far the number that decides may be from f, for each of LEVELS; inf where nothing is known."""
+    none = np.zeros(len(ranges.inputs))
+    real = none if net.inexact is None else floats.drift(net, net.inexact, ranges)
+    if net.claimed32 is None:
+        return np.stack([real, none + np.inf], axis=1)
+    return np.stack([real, floats.drift(net, net.claimed32, ranges, rounding)], axis=1)

@@ -1,0 +1,386 @@
+"""Compiled: what a box's leaf can claim, and splitting boxes as long as too much of them is undecided.
+
+Boxes live in slots; the tree's nodes are numbered, two children side by side. Several threads share both, each with a
+range of free slots and nodes of its own, so none waits for another.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from certifair.individual.engines._branch_count import (
+    CONTINUOUS,
+    INTEGER,
+    ONE_HOT,
+    Axes,
+    Grid,
+    count,
+    fibre,
+    reach_of,
+)
+from certifair.individual.engines._branch_enclosure import Box, Floats, Form, Indices, Lines, Net, downwards, upwards
+
+SPLIT, OPEN, ENUMERATED, COUNTED, FIBRES = range(5)
+TRIMMED = 6
+_WORTH = 1e-9
+"""A leaf that decides less of itself is open: a checker need not look at it."""
+
+
+class Nodes(NamedTuple):
+    """The first child (−1: a leaf), kind, feature and cut of each node."""
+
+    child: NDArray[np.int32]
+    kind: NDArray[np.int8]
+    feature: NDArray[np.int16]
+    cut: NDArray[np.float64]
+
+
+class Slots(NamedTuple):
+    """Boxes [low, high] (slots, features): node, shares of the domain decided and not, what to split (−1: nothing)."""
+
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    node: NDArray[np.int32]
+    certified: NDArray[np.float64]
+    falsified: NDArray[np.float64]
+    undecided: NDArray[np.float64]
+    split: NDArray[np.int16]
+
+
+class Room(NamedTuple):
+    """What one thread works in. used: next node, end of its nodes, next slot, end of its slots, boxes evaluated.
+
+    total: the change of (certified, falsified, undecided) so far.
+    """
+
+    lines: Lines
+    box: Box
+    form: Form
+    grid: Grid
+    g: Floats
+    rho: Floats
+    score: Floats
+    here: Floats
+    used: Indices
+    total: NDArray[np.float64]
+    point: NDArray[np.float64]
+    unit: NDArray[np.float64]
+    values: NDArray[np.float64]
+
+
+class Rules(NamedTuple):
+    """margin: added to every enclosure's error. points: so few are evaluated one by one. trims: kappas to try."""
+
+    margin: float
+    points: float
+    trims: NDArray[np.float64]
+
+
+@njit(cache=True, nogil=True)
+def _fill(axes: Axes, box: Box, low: Any, high: Any) -> int:
+    """The box's hull as inputs of the network; how many are free."""
+    free = 0
+    for a in range(len(low)):
+        column, kind = axes.column[a], axes.kind[a]
+        if kind == ONE_HOT:
+            for v in range(axes.width[a]):
+                left = low[a] <= v <= high[a]
+                several = left and high[a] > low[a]
+                box.mid[column + v] = 0.5 if several else (1.0 if left else 0.0)
+                box.half[column + v] = 0.5 if several else 0.0
+                box.worst[column + v] = True
+                if several:
+                    box.free[free] = column + v
+                    free += 1
+            continue
+        least, most = low[a], high[a]
+        if axes.eps[a] > 0:
+            least, most = max(axes.low[a], least - axes.eps[a]), min(axes.high[a], most + axes.eps[a])
+        box.mid[column], box.half[column] = 0.5 * (least + most), 0.5 * (most - least)
+        box.worst[column] = axes.sensitive[a] or axes.eps[a] > 0
+        if most > least:
+            box.free[free] = column
+            free += 1
+            square = (high[a] - low[a] + 1) ** 2 if kind == INTEGER else 1e30
+            box.variance[column] = (square - 1) / (3 * (math.sqrt(square) - 1) ** 2)
+            box.fourth[column] = -1.2 * (square + 1) / (square - 1) * box.variance[column] ** 2
+    return free
+
+
+@njit(cache=True, nogil=True)
+def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int, kappa: float) -> Any:
+    """(c, e, reach, missed) with g, rho and score of all inputs in room, and in room.here what units' features add."""
+    low, high = ends
+    box, form = room.box, room.form
+    missed = upwards(net, room.lines, box, free, kappa)
+    c, e = downwards(net, room.lines, free, form)
+    room.g[:] = np.float32(0)
+    room.rho[:] = np.float32(0)
+    room.score[:] = np.float32(0)
+    for r in range(free):
+        f = box.free[r]
+        room.g[f], room.rho[f], room.score[f] = form.g[r], form.rho[r], form.score[r]
+    room.here[:] = room.g
+    for a in range(len(low)):
+        column = axes.column[a]
+        if axes.eps[a] > 0 and box.half[column] > 0:
+            c += room.g[column] * (0.5 * (low[a] + high[a]) - box.mid[column]) / box.half[column]
+            room.here[column] *= 0.5 * (high[a] - low[a]) / box.half[column]
+    return c, e + rules.margin, reach_of(axes, low, high, box.half, room.g, room.rho), missed
+
+
+@njit(cache=True, nogil=True)
+def _deviation(axes: Axes, room: Room, ends: Any) -> float:
+    """The standard deviation of s over the units."""
+    low, high = ends
+    square = 0.0
+    for a in range(len(low)):
+        if axes.sensitive[a] or high[a] <= low[a]:
+            continue
+        column = axes.column[a]
+        if axes.kind[a] == ONE_HOT:
+            g = room.here[column + int(low[a]) : column + int(high[a]) + 1]
+            square += 4.0 * (np.square(g).mean() - g.mean() ** 2)
+        else:
+            g = room.here[column]
+            square += g * g * room.box.variance[column]
+    return math.sqrt(max(square, 1e-60))
+
+
+@njit(cache=True, nogil=True)
+def _guess(c: float, e: float, reach: Any, sigma: float, missed: float) -> float:
+    """About the share that a band leaves undecided: s as a normal variable."""
+    above = 0.5 * math.erfc((e - c - reach.low) / sigma * 0.7071067811865476)
+    below = 0.5 * math.erfc((e + c + reach.high) / sigma * 0.7071067811865476)
+    unfair = 0.0
+    if reach.high - reach.low > 2 * e:
+        top, bottom = -(c + e + reach.low) / sigma, -(c - e + reach.high) / sigma
+        unfair = 0.5 * (math.erfc(bottom * 0.7071067811865476) - math.erfc(top * 0.7071067811865476))
+    return 1 - above - below - unfair + missed
+
+
+@njit(cache=True, nogil=True)
+def _counted(axes: Axes, room: Room, ends: Any, found: Any) -> Any:
+    """(certified, falsified, kind, feature) of an enclosure over all units of the box."""
+    c, e, reach, k, share = found
+    fair, unfair, fibres, k = count(axes, ends[0], ends[1], room.here, room.rho, (c, e, reach, k, share), room.grid)
+    return fair, min(unfair, 1 - fair), FIBRES if fibres else COUNTED, k if fibres else 0
+
+
+@njit(cache=True, nogil=True)
+def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any) -> Any:
+    """(certified, falsified, kind, feature, kappa, feature to split) of the best leaf for a box."""
+    ends = (low, high)
+    points = 1.0
+    for a in range(len(low)):
+        if axes.kind[a] == CONTINUOUS and high[a] > low[a]:
+            points = np.inf
+        points *= high[a] - low[a] + 1
+        points *= 1 + 2 * axes.eps[a]
+    if points <= rules.points:
+        unfair = enumerate_box(net, axes, room, low, high)
+        return 1 - unfair, unfair, ENUMERATED, 0, 0.0, -1
+    free = _fill(axes, room.box, low, high)
+    best = (0.0, 0.0, OPEN, 0, 0.0)
+    c, e, reach, _ = _enclose(net, axes, room, rules, ends, free, 0.0)
+    k, share = fibre(axes, low, high, room.g, room.rho, reach.most + 2 * rules.margin)
+    sigma = _deviation(axes, room, ends)
+    guess = _guess(c, e, reach, sigma, 0.0)
+    if share < 1 or guess < 0.999:
+        fair, unfair, kind, feature = _counted(axes, room, ends, (c, e, reach, k, share))
+        best = (fair, unfair, kind, feature, 0.0)
+        guess = 1 - fair - unfair
+    split = _split(axes, room, ends)
+    kappa = 0.0
+    for trim in rules.trims:
+        if guess < 0.01:
+            break
+        c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, trim)
+        if missed == 0:
+            break
+        if missed >= 1:
+            continue
+        rough = _guess(c, e, reach, _deviation(axes, room, ends), missed)
+        if rough < guess:
+            guess, kappa = rough, trim
+    if kappa > 0:
+        c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, kappa)
+        k, _ = fibre(axes, low, high, room.g, room.rho, np.inf)
+        fair, unfair, _, _ = _counted(axes, room, ends, (c, e, reach, k, 1.0))
+        fair, unfair = max(0.0, fair - missed), max(0.0, unfair - missed)
+        if fair + unfair > best[0] + best[1]:
+            best = (fair, unfair, TRIMMED, 0, kappa)
+        split = _split(axes, room, ends)
+    if best[0] + best[1] < _WORTH:
+        best = (0.0, 0.0, OPEN, 0, 0.0)
+    return best[0], best[1], best[2], best[3], best[4], split
+
+
+@njit(cache=True, nogil=True)
+def _split(axes: Axes, room: Room, ends: Any) -> int:
+    """The feature whose halving takes most off the error; of those that take nothing, the one of most effect."""
+    low, high = ends
+    best, most, gap = -1, -1.0, -1.0
+    for a in range(len(low)):
+        if axes.sensitive[a] or high[a] <= low[a]:
+            continue
+        score, size = 0.0, 0.0
+        for v in range(axes.width[a]):
+            score += room.score[axes.column[a] + v]
+            size += abs(room.g[axes.column[a] + v])
+        if score > most or (score == most and size > gap):
+            best, most, gap = a, score, size
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _cut(axes: Axes, low: float, high: float, a: int) -> float:
+    middle = 0.5 * (low + high)
+    return middle if axes.kind[a] == CONTINUOUS else math.floor(middle) + 1
+
+
+@njit(cache=True, nogil=True)
+def _part(axes: Axes, a: int, low: float, high: float) -> float:
+    return high - low if axes.kind[a] == CONTINUOUS else high - low + 1
+
+
+@njit(cache=True, nogil=True)
+def settle(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, s: int, share: float) -> None:
+    """Slot s, a share of the domain, becomes the best leaf."""
+    fair, unfair, kind, feature, cut, split = evaluate(net, axes, room, rules, slots.low[s], slots.high[s])
+    node = slots.node[s]
+    nodes.child[node], nodes.kind[node], nodes.feature[node], nodes.cut[node] = -1, kind, feature, cut
+    slots.certified[s], slots.falsified[s], slots.split[s] = fair * share, unfair * share, split
+    slots.undecided[s] = max(0.0, 1 - fair - unfair) * share
+    room.total[0] += slots.certified[s]
+    room.total[1] += slots.falsified[s]
+    room.total[2] += slots.undecided[s]
+    room.used[4] += 1
+
+
+@njit(cache=True, nogil=True)
+def measure(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, work: Any) -> None:
+    """The leaves in the slots work[0] become the best ones; work: (slots, shares of the domain, stop)."""
+    items, shares, stop = work
+    for i in range(len(items)):
+        if stop[0] != 0:
+            return
+        settle(net, axes, room, rules, nodes, slots, items[i], shares[i])
+
+
+@njit(cache=True, nogil=True)
+def grow(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, work: Any) -> None:
+    """Splits the boxes of work = (slots, threshold, stop) until none has more than the threshold undecided."""
+    items, threshold, stop = work
+    stack = np.empty(8192, np.int64)
+    used = room.used
+    for i in range(len(items)):
+        stack[0], top = items[i], 1
+        while top > 0:
+            top -= 1
+            s = stack[top]
+            a = slots.split[s]
+            if slots.undecided[s] <= threshold or a < 0 or top + 2 > len(stack):
+                continue
+            if stop[0] != 0 or used[0] + 2 > used[1] or used[2] + 1 > used[3]:
+                return
+            t = _halve(axes, used, nodes, slots, s, a)
+            whole = slots.certified[s] + slots.falsified[s] + slots.undecided[s]
+            room.total[0] -= slots.certified[s]
+            room.total[1] -= slots.falsified[s]
+            room.total[2] -= slots.undecided[s]
+            left = _part(axes, a, slots.low[s, a], slots.high[s, a])
+            right = _part(axes, a, slots.low[t, a], slots.high[t, a])
+            shares = (whole * left / (left + right), whole * right / (left + right))
+            for half in range(2):
+                settle(net, axes, room, rules, nodes, slots, s if half == 0 else t, shares[half])
+            stack[top], stack[top + 1] = t, s
+            top += 2
+
+
+@njit(cache=True, nogil=True)
+def _halve(axes: Axes, used: Any, nodes: Nodes, slots: Slots, s: int, a: int) -> int:
+    """The box in slot s becomes its left half; the slot of the right one."""
+    t, first, node = used[2], used[0], slots.node[s]
+    used[2] += 1
+    used[0] += 2
+    cut = _cut(axes, slots.low[s, a], slots.high[s, a], a)
+    nodes.child[node], nodes.kind[node], nodes.feature[node], nodes.cut[node] = first, SPLIT, a, cut
+    slots.low[t], slots.high[t] = slots.low[s], slots.high[s]
+    slots.low[t, a] = cut
+    slots.high[s, a] = cut if axes.kind[a] == CONTINUOUS else cut - 1
+    slots.node[s], slots.node[t] = first, first + 1
+    return int(t)
+
+
+@njit(cache=True, nogil=True)
+def _decision(net: Net, point: Any, values: Any) -> Any:
+    """f at a point, in float64."""
+    width = len(net.width)
+    for k in range(width):
+        n, a = net.width[k], net.first[k]
+        m = len(point) if k == 0 else net.width[k - 1]
+        weight = net.up[net.at[k] : net.at[k] + m * n].reshape(m, n)
+        for j in range(n):
+            values[a + j] = net.bias[a + j]
+        for i in range(m):
+            x = point[i] if k == 0 else values[net.first[k - 1] + i]
+            if x != 0:
+                for j in range(n):
+                    values[a + j] += x * weight[i, j]
+        for j in range(n):
+            values[a + j] *= 1.0 if values[a + j] >= 0 else net.slope[a + j]
+    total, a = net.shift, net.first[width - 1]
+    for j in range(net.width[width - 1]):
+        total += values[a + j] * net.last[j]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _advance(axes: Axes, low: Any, high: Any, unit: Any, flips: bool) -> bool:
+    """The next unit (or flip of it); False after the last, which is back at the first."""
+    for a in range(len(low)):
+        if axes.sensitive[a] != flips:
+            continue
+        if unit[a] < high[a]:
+            unit[a] += 1
+            return True
+        unit[a] = low[a]
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _put(axes: Axes, unit: Any, point: Any) -> None:
+    """The inputs of a unit."""
+    for a in range(len(unit)):
+        if axes.kind[a] == ONE_HOT:
+            for v in range(axes.width[a]):
+                point[axes.column[a] + v] = 1.0 if v == unit[a] else 0.0
+        else:
+            point[axes.column[a]] = unit[a]
+
+
+@njit(cache=True, nogil=True)
+def enumerate_box(net: Net, axes: Axes, room: Room, low: Any, high: Any) -> float:
+    """The unfair share of a box without continuous features, every point evaluated. Relaxed features do not move."""
+    unit, unfair, units = room.unit, 0, 0
+    unit[:] = low
+    while True:
+        positive = negative = 0
+        while True:
+            _put(axes, unit, room.point)
+            if _decision(net, room.point, room.values) > 0:
+                positive += 1
+            else:
+                negative += 1
+            if not _advance(axes, low, high, unit, True):
+                break
+        units += 1
+        unfair += 1 if positive > 0 and negative > 0 else 0
+        if not _advance(axes, low, high, unit, False):
+            return unfair / units

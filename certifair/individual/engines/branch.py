@@ -1,0 +1,242 @@
+"""Branch and bound over all units of a domain: boxes, each with the share of its units that an enclosure decides."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certifair.evidence.witness import Rows, Tree
+from certifair.individual.engines._branch_search import Nodes, Room, Rules, Slots, grow, measure
+from certifair.individual.engines._branch_setup import (
+    arrays_of,
+    axes_of,
+    bytes_per_leaf,
+    net_of,
+    plant,
+    room_of,
+    tree_of,
+)
+from certifair.individual.engines.base import Array, Engine, NotForThisError, Progress, Proposal, Task
+from certifair.spec.domain import Domain
+from certifair.spec.layers import Layers
+
+ROUND: Final = 1.5
+"""Each round splits boxes with more than the largest undecided share, divided by this."""
+CHUNKS: Final = 16
+"""Of a round, for each thread."""
+ENDED: Final = 1e-15
+"""An undecided share that is nothing but rounding."""
+TRIMS: Final[tuple[float, ...]] = ()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Search:
+    """A tree whose leaves' kinds propose what a checker may find, and shares as the search estimates them."""
+
+    tree: Tree
+    certified: float
+    falsified: float
+    undecided: float
+    boxes: int
+    seconds: float
+    interrupted: bool
+
+
+@final
+class Branch(Engine):
+    """Whole domains of any size."""
+
+    name: ClassVar[str] = "branch"
+
+    def rows(self, task: Task, rows: Array) -> Proposal[Rows]:
+        raise NotForThisError("the method branch answers about whole domains", advice="use the method enumerate")
+
+    def domain(self, task: Task) -> Proposal[Tree]:
+        found = search(
+            task.layers,
+            task.domain,
+            seconds=task.seconds,
+            processes=task.processes,
+            memory=task.memory,
+            resume=task.seed,
+            progress=task.progress,
+        )
+        return Proposal(found.tree)
+
+
+def search(
+    layers: Layers,
+    domain: Domain,
+    *,
+    seconds: float,
+    level_margin: float = 0.0,
+    processes: int = 1,
+    memory: int = 2 << 30,
+    resume: Tree | None = None,
+    progress: Progress | None = None,
+    most_leaves: int | None = None,
+    trims: tuple[float, ...] = TRIMS,
+) -> Search:
+    """Splits boxes by undecided share until the time, the memory or the leaves are used up, or nothing is undecided.
+
+    seconds: from the call on. level_margin: what a float32 evaluation may differ by. processes: threads. memory: bytes
+    of the tree. resume: a tree to go on from. An interrupt (Ctrl-C) ends the search like the time does.
+    Errors: NotForThisError for sigmoids and the like inside; ValueError for a tree that is not of this search.
+    """
+    started = time.monotonic()
+    if not layers.piecewise_linear:
+        raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method enumerate or sweep")
+    leaves = int(min(memory // bytes_per_leaf(len(domain.features)), most_leaves or 1 << 60, 1 << 30))
+    hunt = _Hunt(layers, domain, Rules(level_margin, _points(layers), np.array(trims)), leaves, processes)
+    interrupted = False
+    with ThreadPoolExecutor(processes) as pool:
+        run = _Run(pool, hunt.stop, started + seconds, lambda: hunt.shares, progress)
+        try:
+            hunt.measure(run, resume)
+            while not run.over and hunt.round(run):
+                pass
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            hunt.stop[0] = 1
+    boxes = sum(int(room.used[4]) for room in hunt.rooms)
+    return Search(tree_of(hunt.nodes), *hunt.shares, boxes, time.monotonic() - started, interrupted)
+
+
+def _points(layers: Layers) -> float:
+    """Boxes of so few points are evaluated: about what splitting them further would cost."""
+    return max(16.0, min(4096.0, 1e6 / sum(layer.weight.size for layer in layers.layers)))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Threads, the flag that stops them, and when."""
+
+    pool: ThreadPoolExecutor
+    stop: NDArray[np.int64]
+    deadline: float
+    shares: Callable[[], tuple[float, float, float]]
+    progress: Progress | None
+
+    @property
+    def over(self) -> bool:
+        return bool(self.stop[0]) or time.monotonic() >= self.deadline
+
+    def all(self, jobs: list[Callable[[], None]]) -> None:
+        """Runs them, at most until the deadline. Errors: those of the jobs."""
+        running: set[Future[None]] = {self.pool.submit(job) for job in jobs}
+        try:
+            while running:
+                left = self.deadline - time.monotonic()
+                if left <= 0:
+                    self.stop[0] = 1
+                done, running = wait(running, timeout=max(0.01, min(left, 1.0)))
+                for job in done:
+                    job.result()
+                if self.progress is not None and running:
+                    self.progress(*self.shares())
+        except BaseException:
+            self.stop[0] = 1
+            wait(running)
+            raise
+
+
+@final
+class _Hunt:
+    """The tree so far, and each thread's room: nodes and slots of its own."""
+
+    def __init__(self, layers: Layers, domain: Domain, rules: Rules, leaves: int, threads: int) -> None:
+        self._net, self._axes, self._rules = net_of(layers), axes_of(domain), rules
+        self._leaves = max(leaves, 4 * threads)
+        self.nodes: Nodes
+        self._slots: Slots
+        self.nodes, self._slots = arrays_of(self._leaves, len(domain.features))
+        self.rooms: list[Room] = [room_of(self._net, self._axes) for _ in range(threads)]
+        self.stop = np.zeros(1, dtype=np.int64)
+        self._planted = 0
+
+    @property
+    def shares(self) -> tuple[float, float, float]:
+        certified, falsified, undecided = sum(room.total for room in self.rooms).tolist()  # type: ignore[union-attr]
+        return certified, falsified, max(undecided, 0.0)
+
+    def measure(self, run: _Run, tree: Tree | None) -> None:
+        """Starts from a tree, or from the whole domain as one box."""
+        self._planted = count = plant(tree, self._axes, self.nodes, self._slots)
+        self._share_out(2 * count - 1, count)
+        shares = self._sizes(count)
+        self._slots.undecided[:count] = shares
+        self.nodes.kind[self._slots.node[:count]], self.nodes.child[self._slots.node[:count]] = 1, -1
+        items = np.arange(count)
+        self._work(run, measure, (items, shares))
+        if run.over:  # what was not measured is open
+            missing = 1.0 - sum(self.shares)
+            self.rooms[0].total[2] += missing
+
+    def _share_out(self, nodes: int, slots: int) -> None:
+        """Free nodes and slots, to each thread its part."""
+        threads = len(self.rooms)
+        part = (self._leaves - slots) // threads
+        for i, room in enumerate(self.rooms):
+            start = nodes + i * 2 * part
+            room.used[:4] = start, min(start + 2 * part, 2 * self._leaves), slots + i * part, slots + (i + 1) * part
+
+    def _sizes(self, count: int) -> Array:
+        """The share of the domain that each of the first boxes is."""
+        axes = self._axes
+        free = (~axes.sensitive) & (axes.high > axes.low)
+        more = np.where(axes.kind == 1, 0.0, 1.0)
+        part = (self._slots.high[:count] - self._slots.low[:count] + more) / np.where(free, axes.high - axes.low + more, 1)
+        found: Array = part[:, free].prod(axis=1)
+        return found
+
+    def round(self, run: _Run) -> bool:
+        """Splits what has most undecided; False if there is nothing left to split."""
+        slots = np.concatenate([np.arange(self._planted), *(np.arange(*self._taken(i)) for i in range(len(self.rooms)))])
+        undecided = np.where(self._slots.split[slots] >= 0, self._slots.undecided[slots], 0.0)
+        most = float(undecided.max(initial=0.0))
+        if most <= ENDED:
+            return False
+        before = sum(int(room.used[4]) for room in self.rooms)
+        chosen = undecided > most / ROUND
+        self._work(run, grow, (slots[chosen], most / ROUND))
+        return sum(int(room.used[4]) for room in self.rooms) > before
+
+    def _taken(self, i: int) -> tuple[int, int]:
+        part = (self._leaves - self._planted) // len(self.rooms)
+        return self._planted + i * part, int(self.rooms[i].used[2])
+
+    def _work(self, run: _Run, kernel: Any, work: tuple[Any, Any]) -> None:
+        """The kernel over all items, in chunks that idle threads take."""
+        items, rest = work
+        pieces = max(1, min(len(items), CHUNKS * len(self.rooms)))
+        waiting: deque[Any] = deque()
+        for i in range(pieces):
+            waiting.append((items[i::pieces], rest[i::pieces] if isinstance(rest, np.ndarray) else rest, self.stop))
+
+        def job(room: Room) -> Callable[[], None]:
+            def run_all() -> None:
+                for piece in _drained(waiting):
+                    kernel(self._net, self._axes, room, self._rules, self.nodes, self._slots, piece)
+
+            return run_all
+
+        run.all([job(room) for room in self.rooms])
+
+
+def _drained(waiting: deque[Any]) -> Iterator[Any]:
+    while True:
+        try:
+            yield waiting.popleft()
+        except IndexError:
+            return
