@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from certifair.checks._individual.check import Checked, check_witness
+from certifair.checks._individual.rows import FAIR, OUTSIDE, UNFAIR
+from certifair.checks._individual.trees import Pair
 from certifair.checks.base import Measured
 from certifair.checks.individual import EXAMPLES, share_units
 from certifair.evidence.bundle import PATHS
@@ -27,7 +26,6 @@ from certifair.spec.terms import Terms
 if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
 
-Array = NDArray[np.float64]
 NO_PROOF = "the evidence has no proof about the domain; `certifair individual RUN` looks for one"
 
 
@@ -91,3 +89,37 @@ def _proof(terms: Terms, evidence: Evidence, layers: Layers, domain: Domain) -> 
     if found is None or isinstance(found.about, Tree) != (terms.form == "domain"):
         return None
     return found if found.layers == layers_to_json(layers) and found.domain == domain else None
+
+
+def _figures(terms: Terms, evidence: Evidence, domain: Domain, checked: Checked, *, proof: bool) -> _Found:
+    outside, reason = 0, ""
+    if terms.form == "domain":
+        share = checked.shares[terms.method]
+        certified, falsified = share.certified * share.units, share.falsified
+        pairs = checked.pairs if falsified else ()
+    else:
+        verdicts = checked.verdicts[terms.method]
+        assert checked.reasons is not None
+        certified, falsified = (Fraction(int((verdicts == code).sum())) for code in (FAIR, UNFAIR))
+        outside = int((checked.reasons == OUTSIDE).sum())
+        pairs = tuple(pair for pair in checked.pairs if verdicts[pair[0]] == UNFAIR)
+    shown = sorted(pairs)[:EXAMPLES]
+    examples = tuple(_example(terms, evidence, domain, row, points) for row, points in shown)
+    return _Found(certified, falsified, outside, proof, examples, reason)
+
+
+def _example(terms: Terms, evidence: Evidence, domain: Domain, row: int, points: Pair) -> Json:
+    """The points with f > 0 and f ≤ 0, by column."""
+    entries = []
+    for one, feature, columns in zip(terms.domain or (), domain.features, domain.columns, strict=True):
+        if terms.form == "rows" and not (feature.sensitive or feature.eps):
+            continue
+        positive, negative = (_text(one, [point[i] for i in columns]) for point in points)
+        entries.append({"column": one.column, "positive": positive, "negative": negative})
+    return {"row": evidence.row_id(row) if terms.form == "rows" else None, "inputs": entries}
+
+
+def _text(one: Range, inputs: list[float]) -> str:
+    if one.kind == "category":
+        return one.values[inputs.index(1.0)]
+    return format_decimal(Fraction(inputs[0]))

@@ -27,6 +27,7 @@ VERBS = (
     "verify",
     "gate",
     "audit",
+    "individual",
     "register",
     "revoke",
 )

@@ -1,24 +1,24 @@
-"""Prove who would be decided about alike if only sensitive inputs changed: rows of a table, or everybody in a domain."""
+"""Prove whose decision stays the same if only sensitive inputs change: rows of a table, or everybody in a domain."""
 
 from __future__ import annotations
 
 import argparse
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from certifair.cli.options import check_out, say
+from certifair.cli.options import check_out
 from certifair.errors import InputError
 
 if TYPE_CHECKING:
-    from certifair.evidence.witness import Witness
     from certifair.spec.domain import Domain
 
 METHODS = ("auto", "enumerate", "sweep", "branch", "interval", "lirpa", "milp")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", type=Path, metavar="MODEL", help="an ONNX file, or a bundle RUN with its policy")
+    parser.add_argument(
+        "model", type=Path, metavar="MODEL", help="an ONNX file; or a bundle RUN, to put proofs into it"
+    )
     parser.add_argument("--domain", type=Path, metavar="FILE", help="what each input may be, and which are sensitive")
     parser.add_argument("--rows", type=Path, metavar="FILE", help="decide about these rows, not about the whole domain")
     parser.add_argument("--sensitive", nargs="+", metavar="NAME", help="other sensitive features than the domain's")
@@ -26,41 +26,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--relax", action="append", default=[], metavar="NAME=EPS", help="may move by ±EPS as well (repeatable)"
     )
     parser.add_argument("--method", choices=METHODS, default="auto", help="default: %(default)s")
-    parser.add_argument("--time", type=_positive, metavar="S", help="seconds in all, the check of the proof included")
-    parser.add_argument("--memory", type=_positive, default=2048, metavar="MIB", help="for the search (default: 2048)")
+    parser.add_argument("--time", type=float, metavar="S", help="seconds in all, the check of the proof included")
+    parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="of the proof (default: %(default)s)")
     parser.add_argument("--processes", type=int, metavar="N", help="default: all processors")
     parser.add_argument(
-        "--level", choices=("real", "float32"), default="real", help="the arithmetic of the figures (default: real)"
+        "--level", choices=("real", "float32"), default="real", help="arithmetic of the figures (default: %(default)s)"
     )
-    parser.add_argument("--threshold", metavar="SHARE", help="exit by the verdict: at least this share is proven fair")
+    parser.add_argument("--threshold", metavar="SHARE", help="exit by a verdict: at least this share is proven fair")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to a file")
     parser.add_argument("--witness", type=Path, metavar="FILE", help="write the proof, for others to check")
     parser.add_argument("--resume", type=Path, metavar="FILE", help="go on from an earlier --witness")
-    parser.add_argument("--check", type=Path, metavar="FILE", help="search nothing: check this --witness")
+    parser.add_argument("--check", type=Path, metavar="FILE", help="look for nothing: check this --witness")
     parser.add_argument(
-        "--integers", action="store_true", help="check in integers alone, by the standard library (slow)"
+        "--integers", action="store_true", help="check in integers, by the standard library alone (slow)"
     )
-    parser.add_argument("--counterexamples", type=Path, metavar="FILE", help="write a table (CSV, Parquet)")
+    parser.add_argument("--counterexamples", type=Path, metavar="FILE", help="write a table (.csv, .parquet, .jsonl)")
 
 
 def run(args: argparse.Namespace) -> int:
     from certifair.cli import proofs
 
+    _check_numbers(args)
     if args.model.is_dir():
-        return proofs.into_bundle(args.model, seconds=args.time, method=args.method, memory=_bytes(args.memory))
+        return proofs.into_bundle(args)
     if args.domain is None:
-        raise InputError("says what the inputs may be, and is missing", where="--domain", advice="write a domain.toml")
+        advice = "a TOML file with the features and their ranges; see examples/individual/domain.toml"
+        raise InputError("is missing", where="--domain", advice=advice)
     domain = _domain(args)
+    inputs = [path for path in (args.model, args.domain, args.rows, args.check) if path is not None]
     for out in (args.json, args.witness, args.counterexamples):
         if out is not None:
-            check_out(out, args.model, args.domain, *([args.rows] if args.rows is not None else []))
-    threshold = None if args.threshold is None else _share(args.threshold)
-    found = proofs.check_only(args, domain) if args.check is not None else proofs.search(args, domain)
-    return proofs.deliver(args, domain, found, threshold)
+            check_out(out, *inputs)
+    return proofs.answer(args, domain)
+
+
+def _check_numbers(args: argparse.Namespace) -> None:
+    for name, value in (("--time", args.time), ("--memory", args.memory), ("--processes", args.processes)):
+        if value is not None and not 0 < value < 1e9:
+            raise InputError(f"= {value} is no reasonable number above 0", where=name)
 
 
 def _domain(args: argparse.Namespace) -> Domain:
-    from certifair.spec.domain_file import load_domain, relaxed, with_sensitive
+    from certifair.spec.domain_file import load_domain, with_relaxed, with_sensitive
 
     domain = load_domain(args.domain).domain
     if args.sensitive:
@@ -69,5 +76,5 @@ def _domain(args: argparse.Namespace) -> Domain:
         name, sign, eps = text.partition("=")
         if not sign:
             raise InputError(f"{text!r} is not NAME=EPS", where="--relax", advice="as in --relax hours=2")
-        domain = relaxed(domain, name, eps)
+        domain = with_relaxed(domain, name, eps)
     return domain

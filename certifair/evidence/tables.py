@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,22 @@ def read_table(source: Any, columns: Sequence[str] | None) -> tuple[pa.Table, st
         frame = frame.collect(backend="pyarrow")
     columns = _chosen(frame.columns, columns, where)
     return _not_empty(frame.select(columns).to_arrow(), where), where
+
+
+def table_content(table: pa.Table, suffix: str) -> bytes:
+    """The bytes of a file of this kind: .csv, .parquet or .jsonl. Errors: InputError for another one."""
+    sink = pa.BufferOutputStream()
+    if suffix == ".csv":
+        pa.csv.write_csv(table, sink)
+    elif suffix == ".parquet":
+        pq.write_table(table, sink)
+    elif suffix == ".jsonl":
+        sink.write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()).encode())
+    else:
+        raise InputError(
+            f"a table cannot be written as {suffix or 'a file without a suffix'}", advice="use .csv, .parquet or .jsonl"
+        )
+    return bytes(sink.getvalue())
 
 
 def _read_file(path: Path, columns: Sequence[str] | None) -> pa.Table:

@@ -19,14 +19,17 @@ import time
 import types
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import torch
 
 from certifair.errors import InputError
 from certifair.individual.query import Array
-from certifair.spec.layers import CURVES, Layer, Layers
+from certifair.spec.layers import CURVES, Layers
+
+if TYPE_CHECKING:
+    from certifair.spec._step_layers import Layer
 
 Method = Literal["IBP", "CROWN-IBP", "CROWN", "alpha-CROWN"]
 METHODS: Final[tuple[Method, ...]] = ("IBP", "CROWN-IBP", "CROWN", "alpha-CROWN")

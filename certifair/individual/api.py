@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -44,12 +45,13 @@ class Proof:
     check_seconds: float
 
 
-def prove(
+def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
     model: Any,
     domain: Domain | Path | str,
     rows: Array | Path | str | None = None,
     *,
     method: str = "auto",
+    threshold: Fraction | None = None,
     seconds: float | None = None,
     memory: int = 2 << 30,
     processes: int | None = None,
@@ -60,14 +62,19 @@ def prove(
     """A proof about each of the rows, or about all units of the domain.
 
     model: an ONNX file, a torch module, a scikit-learn classifier, or a Network. rows: a table's file, or an array
-    (n, inputs). seconds: for search and check together. memory: bytes, a cap on the tree. check: see `Check`.
+    (n, inputs). threshold: of the decision, see `spec.layers.layers_of`. seconds: for search and check together.
+    memory: bytes, a cap on the tree. processes: by default all processors. check: see `Check`. resume: an earlier
+    witness about the same domain, to go on from.
     Errors: InputError for a model, domain or rows that cannot be used, or an engine that cannot answer such a question.
     """
     started = time.monotonic()
     deadline = None if seconds is None else started + seconds
-    layers, domain = decision_of(model), domain if isinstance(domain, Domain) else load_domain(Path(domain)).domain
+    layers, domain = (
+        decision_of(model, threshold),
+        domain if isinstance(domain, Domain) else load_domain(Path(domain)).domain,
+    )
     _check_widths(layers, domain)
-    table = None if rows is None else _table(rows, domain)
+    table = None if rows is None else table_of(rows, domain)
     seed = None if resume is None else _seed(resume, layers, domain)
     engine = engines.get(_picked(domain, table) if method == "auto" else method)
     until = deadline if check is None or deadline is None else started + SEARCH * (deadline - started)
@@ -77,15 +84,15 @@ def prove(
     witness = Witness(layers_to_json(layers), domain, found.about, engine.name)
     checked = None
     if check is not None:
-        checked = check(witness, layers, domain, table, deadline=deadline, memory=memory, progress=progress)
+        checked = check(witness, layers, domain, table, deadline=deadline, memory=memory)
     return Proof(witness, checked, found.reasons, searched - started, time.monotonic() - searched)
 
 
-def decision_of(model: Any) -> Layers:
+def decision_of(model: Any, threshold: Fraction | None = None) -> Layers:
     """The layers of a model's decision. Errors: InputError."""
     network = network_of(model)
     try:
-        return layers_of(network)
+        return layers_of(network, threshold)
     except ValueError as error:
         what, _, advice = str(error).partition("; ")
         where = str(model) if isinstance(model, str | Path) else type(model).__name__
@@ -98,7 +105,8 @@ def _check_widths(layers: Layers, domain: Domain) -> None:
         raise InputError(what, where=domain.name, advice="list the features in the order of the network's inputs")
 
 
-def _table(rows: Array | Path | str, domain: Domain) -> Array:
+def table_of(rows: Array | Path | str, domain: Domain) -> Array:
+    """Rows (n, inputs), from a file or as they are. Errors: InputError."""
     if isinstance(rows, str | Path):
         return rows_of(Path(rows), domain).values
     table = np.asarray(rows, dtype=np.float64)

@@ -143,7 +143,7 @@ def _layers(model: Any) -> list[tuple[tuple[Array, Array], Kind | None]]:
     if name not in LINEAR:
         raise InputError("is no classifier that can be read", where=_where(model), advice=ADVICE)
     _check_fitted(model, "coef_")
-    _check_binary(model, name, len(model.coef_) if model.coef_.ndim == 2 else 1)
+    _check_binary(model, name, model.coef_.shape[0] if model.coef_.ndim == 2 else 1)
     weight = _float64(model.coef_, name).reshape(1, -1)
     return [((weight, np.full(1, _float64(model.intercept_, name).reshape(-1)[0])), None)]
 
@@ -167,6 +167,7 @@ def _float64(numbers: Any, name: str) -> Array:
     """The same numbers, dense; a float32 is a float64. Errors: InputError where one would be rounded."""
     array = np.asarray(numbers.toarray() if hasattr(numbers, "toarray") else numbers)
     found: Array = array.astype(np.float64)
-    if array.dtype.kind not in "fiu" or (array.dtype.itemsize >= 8 and (found.astype(array.dtype) != array).any()):
+    fits = array.dtype.kind == "f" and array.dtype.itemsize <= 8
+    if not fits and (array.dtype.kind not in "fiu" or (found.astype(array.dtype) != array).any()):
         raise InputError(f"has weights of {array.dtype}, which float64 does not hold", where=name)
     return found

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -297,6 +298,50 @@ def test_what_torch_exports(fixed: bool, capfd: pytest.CaptureFixture[str]) -> N
     made = exported(network, x[:3] if not fixed else x, fixed=fixed)
     check(made, x.astype(np.float64))
     mid = evaluate(read(made), x.astype(np.float64)).mid[:, 0]
+    assert np.abs(network(torch.tensor(x)).detach().numpy() - mid).max() < 1e-5
+    capfd.readouterr()
+
+
+def older_export(module: Any, rows: Any) -> Any:
+    """By the exporter that torch had before."""
+    torch = pytest.importorskip("torch", reason="PyTorch is absent: it exports the networks of this test")
+    file = io.BytesIO()
+    axes = {"x": {0: "n"}, "y": {0: "n"}}
+    names: dict[str, Any] = {"input_names": ["x"], "output_names": ["y"], "dynamic_axes": axes}
+    torch.onnx.export(module, (torch.tensor(rows),), file, dynamo=False, **names)
+    return onnx.load_from_string(file.getvalue())
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("export", [exported, older_export])
+def test_the_operators_of_decisions_as_torch_exports_them(export: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is absent: it exports the networks of this test")
+    pytest.importorskip("onnxscript", reason="onnxscript is absent: PyTorch exports with it")
+    torch.manual_seed(6)
+    nn = torch.nn
+
+    class Decision(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second, self.last = nn.Linear(5, 6), nn.Linear(6, 6, bias=False), nn.Linear(12, 2)
+            self.norm, self.flat = nn.BatchNorm1d(6), nn.Flatten()
+            self.norm.running_mean.normal_()
+            self.norm.running_var.uniform_(0.5, 2)
+
+        def forward(self, x: Any) -> Any:
+            h = self.norm(torch.tanh(self.first(self.flat(x).view(-1, 5))))
+            h = torch.sigmoid(h + nn.functional.leaky_relu(self.second(torch.relu(h)), 0.1))
+            h = h + torch.relu(h) @ self.second.weight
+            return torch.softmax(self.last(torch.cat([h, torch.flatten(h, 1)], dim=-1)), dim=-1)
+
+    network = Decision().eval()
+    x = np.random.default_rng(7).normal(size=(30, 5)).astype(np.float32)
+    made = export(network, x[:3])
+    written = {node.op_type for node in made.graph.node}
+    assert {"Gemm", "MatMul", "Add", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "Concat", "Softmax", "Reshape"} <= written
+    assert "BatchNormalization" in written
+    check(made, x.astype(np.float64))
+    mid = evaluate(read(made), x.astype(np.float64)).mid
     assert np.abs(network(torch.tensor(x)).detach().numpy() - mid).max() < 1e-5
     capfd.readouterr()
 

@@ -47,6 +47,15 @@ class Frame:
         return np.array([f.levels is None for f in self.domain.features])
 
     @cached_property
+    def is_range(self) -> NDArray[np.bool_]:
+        """Features with every number of a range; one that has only one number is no length, but neither an integer."""
+        return np.array([f.kind == "continuous" for f in self.domain.features])
+
+    @cached_property
+    def is_sensitive(self) -> NDArray[np.bool_]:
+        return np.array([f.sensitive for f in self.domain.features])
+
+    @cached_property
     def eps(self) -> Array:
         return np.array([f.eps for f in self.domain.features])
 
@@ -100,6 +109,45 @@ class Frame:
             else:
                 found[:, self.first[i]] = values[:, j]
         return found
+
+    @cached_property
+    def sensitive_inputs(self) -> list[int]:
+        """The network's inputs of sensitive features."""
+        return [c for i in self.sensitive for c in self.domain.columns[i]]
+
+    @cached_property
+    def flipped_inputs(self) -> list[int]:
+        """The network's inputs of sensitive and relaxed features, in their order."""
+        return [c for i, f in enumerate(self.domain.features) if f.sensitive or f.eps for c in self.domain.columns[i]]
+
+    def values(self, rows: Array) -> tuple[NDArray[np.bool_], Array]:
+        """Which rows (rows, n0) are in the domain; and all values or positions (rows, features), of these."""
+        inside, found = np.ones(len(rows), dtype=bool), np.zeros((len(rows), len(self.domain.features)))
+        for i, (feature, columns) in enumerate(zip(self.domain.features, self.domain.columns, strict=True)):
+            some = rows[:, list(columns)]
+            if feature.kind == "one_hot":
+                inside &= ((some == 0) | (some == 1)).all(axis=1) & ((some == 1).sum(axis=1) == 1)
+                found[:, i] = some.argmax(axis=1)
+                continue
+            found[:, i] = some[:, 0]
+            inside &= (feature.low <= some[:, 0]) & (some[:, 0] <= feature.high)
+            if feature.kind == "integer":
+                inside &= some[:, 0] == np.rint(some[:, 0])
+        return inside, found
+
+    def in_flip_set(self, rows: Array, points: Array) -> NDArray[np.bool_]:
+        """Whether points (rows, n0) are in the flip sets of these rows of the domain: within eps exactly."""
+        member, _ = self.values(points)
+        for feature, columns in zip(self.domain.features, self.domain.columns, strict=True):
+            if feature.sensitive:
+                continue
+            one, two = rows[:, list(columns)], points[:, list(columns)]
+            same = (one == two).all(axis=1)
+            if feature.eps:
+                for row in np.flatnonzero(~same & member):
+                    same[row] = abs(Fraction(one[row, 0]) - Fraction(two[row, 0])) <= Fraction(feature.eps)
+            member &= same
+        return member
 
     @cached_property
     def rounds(self) -> Array:

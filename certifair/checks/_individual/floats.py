@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ U: Final = 2.0**-53
 SLACK: Final = 1 + 2.0**-20
 OMEGA: Final = 2.0**-960
 NUMBERS_AT_ONCE: Final = 1 << 18
+ALONE: Final = 1 << 18
+"""Products of so many terms are computed by the thread that asks for them; of more, BLAS starts threads of its own."""
 quiet: Final = np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")
 
 
@@ -37,6 +39,7 @@ class Arithmetic:
     """How a neuron's computed value may differ from the exact value of what it was computed from.
 
     By rate·Σ|w·h| + tiny, if Σ|w·h| < largest; a product with a slope that is neither 0 nor 1, by unit·|z| + least.
+    spare: how much less the rate is for each term that is surely 0, as adding it rounds nothing.
     """
 
     rate: tuple[Array, ...]
@@ -44,6 +47,7 @@ class Arithmetic:
     unit: float = 0.0
     least: float = 0.0
     largest: float = np.inf
+    spare: float = 0.0
 
 
 @final
@@ -74,6 +78,11 @@ class Prepared:
         return [np.abs(weight) for weight in self.weight]
 
     @cached_property
+    def connected(self) -> list[Array]:
+        """1 where a weight is not 0."""
+        return [(weight != 0).astype(np.float64) for weight in self.weight]
+
+    @cached_property
     def bias(self) -> list[Array]:
         return [layer.bias for layer in self.layers.layers]
 
@@ -100,11 +109,10 @@ class Prepared:
     def most(self) -> tuple[list[Array], list[Array]]:
         """|W_k|·s·…·s·|W_1|, (n0, m) for each layer, and the same from the output down to each hidden layer, (m,)."""
         up, down = [self.magnitude[0] + OMEGA], [self.magnitude[-1][:, 0] + OMEGA]
-        with quiet:
-            for steepest, weight in zip(self.steepest, self.magnitude[1:], strict=False):
-                up.append((up[-1] * steepest) @ weight + OMEGA)
-            for steepest, weight in zip(self.steepest[-2:0:-1], self.magnitude[-2:0:-1], strict=True):
-                down.append(weight @ (down[-1] * steepest) + OMEGA)
+        for steepest, weight in zip(self.steepest, self.magnitude[1:], strict=False):
+            up.append((up[-1] * steepest) @ weight + OMEGA)
+        for steepest, weight in zip(self.steepest[-2:0:-1], self.magnitude[-2:0:-1], strict=True):
+            down.append(weight @ (down[-1] * steepest) + OMEGA)
         return up, down[::-1]
 
     @cached_property
@@ -115,7 +123,7 @@ class Prepared:
         rates = [_gamma(layer.rounds, 2.0**-24) for layer in self.layers.layers]
         rate = tuple((g + (1 + g) * x.relative) * SLACK for g, x in zip(rates, self.layers.layers, strict=True))
         tiny = tuple(layer.rounds * 2.0**-149 for layer in self.layers.layers)
-        return Arithmetic(rate, tiny, 2.0**-24, 2.0**-149, 2.0**127)
+        return Arithmetic(rate, tiny, 2.0**-24, 2.0**-149, 2.0**127, spare=2.0**-24)
 
     @cached_property
     def inexact(self) -> Arithmetic | None:
@@ -145,6 +153,19 @@ def _gamma(n: NDArray[np.int64], u: float) -> Array:
     return np.where(n * u < 0.5, n * u / (1 - np.minimum(n * u, 0.5)), np.inf)
 
 
+def product(rows: Any, weight: Any) -> Any:
+    """rows @ weight, in blocks: here each thread has its own rows."""
+    n, m = weight.shape
+    block = max(1, ALONE // (n * m))
+    if len(rows) <= block:
+        return rows @ weight
+    whole = len(rows) // block * block
+    found = np.empty((len(rows), m), dtype=rows.dtype)
+    np.matmul(rows[:whole].reshape(-1, block, n), weight, out=found[:whole].reshape(-1, block, m))
+    np.matmul(rows[whole:], weight, out=found[whole:])
+    return found
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Ranges:
@@ -161,14 +182,18 @@ def drift(net: Prepared, how: Arithmetic, ranges: Ranges, start: Array | float =
 
     Induction over layers, E ≥ |h − ĥ|, H ≥ |h|: Σ|w·ĥ| ≤ |W|(H + E) + size, so E_z = |W|E + rate·(that) + tiny. If z
     and ẑ are both surely ≥ 0, the function adds nothing to it; if both ≤ 0, it multiplies by |slope|; else by at most
-    the larger of 1 and |slope|; and the product with the slope is rounded.
+    the larger of 1 and |slope|; and the product with the slope is rounded. A neuron with `rounds` roundings on a term
+    has γ_rounds, or γ_(rounds − zeros) ≤ γ_rounds − zeros·u if some of its terms are surely 0 in both.
     """
     error: Array = np.zeros_like(ranges.inputs) + start
     most, z = ranges.inputs, error
     for k, (low, high) in enumerate(zip(ranges.low, ranges.high, strict=True)):
         slope = np.abs(net.slope[k])
-        total = (most + error) @ net.magnitude[k] + net.size[k]
-        z = (error @ net.magnitude[k] + how.rate[k] * total + how.tiny[k]) * SLACK
+        total = product(most + error, net.magnitude[k]) + net.size[k]
+        rate: Array = how.rate[k]
+        if how.spare:
+            rate = np.maximum(rate - how.spare * product((most + error == 0).astype(np.float64), net.connected[k]), 0.0)
+        z = (product(error, net.magnitude[k]) + rate * total + how.tiny[k]) * SLACK
         z = np.where(total * (1 + how.rate[k]) * SLACK < how.largest, z, np.inf)
         steep = np.where(low - z >= 0, 1.0, np.where(high + z <= 0, slope, net.steepest[k]))
         rounding = how.unit * slope * (np.maximum(-low, high) + z) + how.least
@@ -187,8 +212,8 @@ def evaluate(net: Prepared, x: Array) -> Ranges:
     low, high, h, error = [], [], x, np.zeros_like(x)
     for k, weight in enumerate(net.weight):
         gamma = (len(weight) + 8) * U * SLACK
-        z = h @ weight + net.bias[k]
-        bound = ((error + gamma * np.abs(h)) @ net.magnitude[k] + gamma * net.size[k] + OMEGA) * SLACK
+        z = product(h, weight) + net.bias[k]
+        bound = (product(error + gamma * np.abs(h), net.magnitude[k]) + gamma * net.size[k] + OMEGA) * SLACK
         low.append(z - bound)
         high.append(z + bound)
         slope = net.slope[k]
@@ -237,7 +262,7 @@ def _values(net: Prepared, base: Values, delta: Values) -> Values:
             np.maximum(z, 0, out=z)
         elif (slope != 1).any():
             z = np.where(z >= 0, z, slope * z)
-        z = z @ weight
+        z = product(z, weight)
         z += bias
     found: Values = z.reshape(len(delta), len(base))
     return found
@@ -285,10 +310,10 @@ def enclose(net: Prepared, low: Array, high: Array) -> Enclosure:
         line, size = lines[k], np.abs(row) + net.theta * most_down[k]
         error = error + (np.abs(row) * line.error).sum(axis=1)
         bent = (size + y) * line.bend
-        spread = spread + _across(bent, slants[k].swapaxes(1, 2)) + net.theta * (bent @ most_up[k].T)
+        spread = spread + _across(bent, slants[k].swapaxes(1, 2)) + net.theta * product(bent, most_up[k].T)
         if k:
-            y = (size * line.bend + y * (np.abs(line.slope) + line.bend)) @ net.magnitude[k].T
-        row = (row * line.slope) @ net.weight[k].T
+            y = product(size * line.bend + y * (np.abs(line.slope) + line.bend), net.magnitude[k].T)
+        row = product(row * line.slope, net.weight[k].T)
     slope = np.broadcast_to(row, low.shape)
     error = (error + 4 * net.theta * total) * SLACK
     spread = (spread + 2 * net.theta * most_up[-1][:, 0]) * SLACK
@@ -321,8 +346,8 @@ def _upwards(
     lines: list[_Line] = []
     slants, others = [net.weight[0][None]], list[Array]()
     ranges = Ranges([], [], np.abs(middle) + radius)
-    centre = middle @ net.weight[0] + net.bias[0]
-    total = ranges.inputs @ net.magnitude[0] + net.size[0] + OMEGA
+    centre = product(middle, net.weight[0]) + net.bias[0]
+    total = product(ranges.inputs, net.magnitude[0]) + net.size[0] + OMEGA
     hidden = len(net.weight) - 1
     for k in range(hidden):
         reach = _across(radius, slants[k])
@@ -333,9 +358,9 @@ def _upwards(
         ranges.high.append(centre + reach)
         line, weight = _line(centre - reach, centre + reach, net.slope[k]), net.weight[k + 1]
         lines.append(line)
-        total = (np.abs(line.slope) * total + np.abs(line.shift) + line.error) @ net.magnitude[k + 1]
+        total = product(np.abs(line.slope) * total + np.abs(line.shift) + line.error, net.magnitude[k + 1])
         total = total + net.size[k + 1] + OMEGA
-        centre = (line.slope * centre + line.shift) @ weight + net.bias[k + 1]
+        centre = product(line.slope * centre + line.shift, weight) + net.bias[k + 1]
         if k + 1 < hidden:
             others = [*(_through(line, other, weight) for other in others), weight[None]]
             slants.append(_through(line, slants[k], weight))
@@ -345,7 +370,7 @@ def _upwards(
 def _across(width: Array, block: Array) -> Array:
     """Σ_i width_i |block_ij| for width (boxes, i) and block (1 or boxes, i, j)."""
     if len(block) == 1:
-        return width @ np.abs(block[0])
+        return product(width, np.abs(block[0]))
     found: Array = (width[:, None, :] @ np.abs(block))[:, 0]
     return found
 
@@ -353,7 +378,7 @@ def _across(width: Array, block: Array) -> Array:
 def _through(line: _Line, block: Array, weight: Array) -> Array:
     """(boxes, i, n) through the lines and the weight (n, m)."""
     scaled = line.slope[:, None, :] * block
-    return (scaled.reshape(-1, len(weight)) @ weight).reshape(*scaled.shape[:2], -1)
+    return product(scaled.reshape(-1, len(weight)), weight).reshape(*scaled.shape[:2], -1)
 
 
 def _line(low: Array, high: Array, slope: Array) -> _Line:

@@ -113,7 +113,7 @@ class Flips:
         What the filter does not decide is looked at point by point.
         """
         _, weights, biases, _ = self.judge.net.filter32
-        base = units.astype(weights[0].dtype) @ weights[0] + biases[0]
+        base = floats.product(units.astype(weights[0].dtype), weights[0]) + biases[0]
         value = floats.values(self.judge.net, base, self.delta)
         if there is not None:
             value = np.where(there, value, value[there.argmax(axis=0), np.arange(len(units))])

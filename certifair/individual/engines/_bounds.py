@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from certifair.individual.query import Array
-from certifair.spec.layers import CURVES, Layer, Layers
+from certifair.spec.layers import CURVES, Layers
+
+if TYPE_CHECKING:
+    from certifair.spec._step_layers import Layer
 
 UNIT: Final = 2.0**-53
 Ends = tuple[Array, Array]

@@ -42,6 +42,7 @@ class Grid(NamedTuple):
     below: NDArray[np.float64]
     order: Indices
     span: NDArray[np.float64]
+    four: NDArray[np.float64]
 
 
 class Reach(NamedTuple):
@@ -53,7 +54,7 @@ class Reach(NamedTuple):
     least: float
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _one_hot(column: int, low: int, high: int, g: Any, rho: Any) -> Any:
     """(least, most, largest difference, surest difference) of the values' contributions, and the middle of the ends.
 
@@ -69,7 +70,7 @@ def _one_hot(column: int, low: int, high: int, g: Any, rho: Any) -> Any:
     return least - total, most - total, far, sure
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def reach_of(axes: Axes, low: Any, high: Any, half: Any, g: Any, rho: Any) -> Reach:
     """Sensitive features over all their values that are left, relaxed ones by ±eps."""
     least, most, far, sure = 0.0, 0.0, 0.0, 0.0
@@ -90,13 +91,13 @@ def reach_of(axes: Axes, low: Any, high: Any, half: Any, g: Any, rho: Any) -> Re
     return Reach(least, most, far, sure)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def levels(axes: Axes, low: Any, high: Any, a: int) -> int:
     """How many values are left; 0: a continuous range."""
     return 0 if axes.kind[a] == CONTINUOUS else int(high[a] - low[a]) + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def fibre(axes: Axes, low: Any, high: Any, g: Any, rho: Any, most: float) -> Any:
     """(feature, share of a fibre that can be unfair), 1 if f is monotone in none; then the feature of most effect."""
     best, share, widest, size = -1, 1.0, -1, -1.0
@@ -117,7 +118,7 @@ def fibre(axes: Axes, low: Any, high: Any, g: Any, rho: Any, most: float) -> Any
     return (best, share) if best >= 0 else (widest, 1.0)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _spans(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -> Any:
     """The features that s is made of, from the smallest effect to the largest: (how many, total, middle)."""
     count, total, middle = 0, 0.0, 0.0
@@ -141,13 +142,13 @@ def _spans(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -> An
     return count, total, middle
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
 def _shift(y: Any, x: Any, by: int, weight: Any) -> None:
     for b in range(len(x)):
         y[by + b] += weight * x[b]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
 def _spread(y: Any, x: Any, extent: int) -> None:
     """x evenly over extent + 1 bins."""
     total, weight, n = np.float32(0), np.float32(1.0 / (extent + 1)), len(x)
@@ -159,19 +160,22 @@ def _spread(y: Any, x: Any, extent: int) -> None:
         y[b] = total * weight
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _step(axes: Axes, ends: Any, a: int, span: float, g: Any, x: Any, y: Any) -> Any:
     """The distribution x with feature a added, in y; span is half its range, in bins. Returns how many bins."""
     low, high = ends
     n, count, extent = len(x), levels(axes, low, high, a), int(2 * span + 0.5)
     if extent == 0:
-        y[:n] = x
+        for b in range(n):
+            y[b] = x[b]
         return n
     weight = np.float32(1.0 / max(count, 1))
     if axes.kind[a] == ONE_HOT:
         y[: n + extent] = np.float32(0)
         first, last = axes.column[a] + int(low[a]), axes.column[a] + int(high[a])
-        least, most = g[first : last + 1].min(), g[first : last + 1].max()
+        least = most = g[first]
+        for v in range(first, last + 1):
+            least, most = min(least, g[v]), max(most, g[v])
         for v in range(first, last + 1):
             _shift(y, x, int(extent * (g[v] - least) / (most - least) + 0.5), weight)
     elif count == 0 or 2 * span / (count - 1) < _COARSE:
@@ -183,7 +187,7 @@ def _step(axes: Axes, ends: Any, a: int, span: float, g: Any, x: Any, y: Any) ->
     return n + extent
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def distribute(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -> Any:
     """The distribution of s without feature `skip`, summed up in grid.below: (bins, width of a bin, low end)."""
     count, total, middle = _spans(axes, low, high, g, skip, grid)
@@ -203,7 +207,7 @@ def distribute(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -
     return n, width, middle - 0.5 * n * width
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _less(grid: Grid, spread: Any, x: float) -> float:
     """The share of the distribution below x."""
     n, width, start = spread
@@ -217,10 +221,11 @@ def _less(grid: Grid, spread: Any, x: float) -> float:
     return float(here + (grid.below[b + 1] - here) * (place - b))
 
 
-@njit(cache=True, nogil=True)
-def _less_with(grid: Grid, spread: Any, size: float, count: int, x: Any) -> Any:
-    """As `_less` for the four numbers in x, with a feature of half-range `size` and so many levels added."""
-    total = np.zeros(4)
+@njit(cache=True, nogil=True, _nrt=False)
+def _less_with(grid: Grid, spread: Any, size: float, count: int, x: Any) -> None:
+    """grid.four: `_less` of the four numbers in x, with a feature of half-range `size` and so many levels added."""
+    total = grid.four
+    total[:] = 0.0
     n = count if 0 < count <= _SAMPLES else _SAMPLES
     if size <= 0 or count == 1:
         n, size = 1, 0.0
@@ -231,12 +236,13 @@ def _less_with(grid: Grid, spread: Any, size: float, count: int, x: Any) -> Any:
             place = 2.0 * v / (n - 1) - 1
         else:
             place = (2.0 * v + 1) / n - 1
-        for i in range(4):
-            total[i] += _less(grid, spread, x[i] - size * place)
-    return total / n
+        total[0] += _less(grid, spread, x[0] - size * place) / n
+        total[1] += _less(grid, spread, x[1] - size * place) / n
+        total[2] += _less(grid, spread, x[2] - size * place) / n
+        total[3] += _less(grid, spread, x[3] - size * place) / n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def count(axes: Axes, low: Any, high: Any, g: Any, rho: Any, enclosure: Any, grid: Grid) -> Any:
     """(certified, falsified, whether by fibres, their feature) of an enclosure (c, e, reach, feature k, share).
 
@@ -250,7 +256,8 @@ def count(axes: Axes, low: Any, high: Any, g: Any, rho: Any, enclosure: Any, gri
     if k >= 0:
         size, n = float(abs(g[axes.column[k]])), levels(axes, low, high, k)
     ends = (-(c - e + reach.low), -(c + e + reach.high), -(c - e + reach.high), -(c + e + reach.low))
-    less = _less_with(grid, spread, size, n, ends)
+    _less_with(grid, spread, size, n, ends)
+    less = grid.four
     fair, unfair, fibres = 1 - less[0] + less[1], max(0.0, less[3] - less[2]), False
     if share < 1:
         cross = _less(grid, spread, ends[0] + size) - _less(grid, spread, ends[1] - size)
@@ -265,7 +272,7 @@ def count(axes: Axes, low: Any, high: Any, g: Any, rho: Any, enclosure: Any, gri
     return fair, unfair, fibres, k
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _unfair(least: float, steep: float, n: int) -> Any:
     """(unfair share of a fibre that surely crosses, the last place, from 0 to 1, where it must not have crossed)."""
     if n == 0:

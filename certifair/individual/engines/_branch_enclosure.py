@@ -83,45 +83,72 @@ class Form(NamedTuple):
     score: Floats
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _add_four(y: Any, a: Any, rows: Any, i: Any) -> None:
-    p, q, r, s = rows[i[0]], rows[i[1]], rows[i[2]], rows[i[3]]
-    for j in range(len(y)):
-        y[j] += a[0] * p[j] + a[1] * q[j] + a[2] * r[j] + a[3] * s[j]
+# Vectors are flat arrays with an offset: slices would be counted references, which cost more than short loops do.
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _add(y: Any, a: Any, x: Any) -> None:
-    for j in range(len(y)):
-        y[j] += a * x[j]
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def _add_four(y: Any, at: int, n: int, factor: Any, used: Any, t: int, weight: Any, start: int) -> None:
+    """y[at:at + n] += Σ factor[i]·(row used[i] of weight), i = t … t + 3."""
+    a, b, c, d = factor[t], factor[t + 1], factor[t + 2], factor[t + 3]
+    p, q = start + used[t] * n, start + used[t + 1] * n
+    r, s = start + used[t + 2] * n, start + used[t + 3] * n
+    for j in range(n):
+        y[at + j] += a * weight[p + j] + b * weight[q + j] + c * weight[r + j] + d * weight[s + j]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _add_absolute(y: Any, a: Any, x: Any) -> None:
-    for j in range(len(y)):
-        y[j] += a * abs(x[j])
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def _add(y: Any, at: int, n: int, factor: Any, x: Any, start: int) -> None:
+    for j in range(n):
+        y[at + j] += factor * x[start + j]
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _dot(x: Any, y: Any) -> Any:
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def _add_absolute(y: Any, at: int, n: int, factor: Any, x: Any, start: int) -> None:
+    for j in range(n):
+        y[at + j] += factor * abs(x[start + j])
+
+
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def _scale(y: Any, at: int, n: int, factor: Any, x: Any, start: int, radius: Any, first: int) -> None:
+    """y = factor·x, and radius += |y|."""
+    for j in range(n):
+        value = factor * x[start + j]
+        y[at + j] = value
+        radius[first + j] += abs(value)
+
+
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def _combine(y: Any, at: int, n: int, factor: Any, used: Any, count: int, weight: Any, start: int) -> None:
+    """y += Σ factor[t]·(row used[t] of weight)."""
+    t = 0
+    while t + 4 <= count:
+        _add_four(y, at, n, factor, used, t, weight, start)
+        t += 4
+    while t < count:
+        _add(y, at, n, factor[t], weight, start + used[t] * n)
+        t += 1
+
+
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def _dot(x: Any, start: int, y: Any, n: int) -> Any:
     total = _ZERO
-    for j in range(len(x)):
-        total += x[j] * y[j]
+    for j in range(n):
+        total += x[start + j] * y[j]
     return total
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _dot_two(x: Any, y: Any, z: Any) -> Any:
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def _dot_two(x: Any, start: int, y: Any, z: Any, n: int) -> Any:
     """(Σ|x|y, Σ|x|z)."""
     first, second = _ZERO, _ZERO
-    for j in range(len(x)):
-        size = abs(x[j])
+    for j in range(n):
+        size = abs(x[start + j])
         first += size * y[j]
         second += size * z[j]
     return first, second
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def tail(x: float, excess: float) -> float:
     """About the share of a sum of independent terms beyond x standard deviations: normal, with one correction."""
     normal = 0.5 * math.erfc(x * 0.7071067811865476)
@@ -129,17 +156,22 @@ def tail(x: float, excess: float) -> float:
     return max(normal + density * excess * (x * x * x - 3 * x) / 24, 0.1 * normal)
 
 
-@njit(cache=True, nogil=True)
-def _trim(box: Box, rows: Any, free: int, j: int, ends: Any, kappa: float) -> Any:
-    """(low, high, missed share): a shorter range of a neuron, given (low, centre, high)."""
+@njit(cache=True, nogil=True, _nrt=False)
+def _trim(box: Box, lines: Lines, at: int, n: int, free: int, ends: Any, kappa: float) -> Any:
+    """(low, high, missed share): a shorter range of the neuron whose rows' entries are at, at + n, …
+
+    ends: (low, centre, high).
+    """
     low, centre, high = ends
+    rows, inputs, worst, variance, fourths = lines.rows, box.free, box.worst, box.variance, box.fourth
     base, square, fourth = high - centre, 0.0, 0.0
     for r in range(free):
-        f, c = box.free[r], rows[r, j]
-        if not box.worst[f]:
+        f, c = inputs[r], rows[at + r * n]
+        if not worst[f]:
+            part = c * c
             base -= abs(c)
-            square += c * c * box.variance[f]
-            fourth += c * c * c * c * box.fourth[f]
+            square += part * variance[f]
+            fourth += part * part * fourths[f]
     if square <= 0:
         return low, high, 0.0
     sigma, excess = math.sqrt(square), fourth / (square * square)
@@ -159,174 +191,159 @@ def _trim(box: Box, rows: Any, free: int, j: int, ends: Any, kappa: float) -> An
     return low, high, missed
 
 
-@njit(cache=True, nogil=True)
-def _relax(net: Net, lines: Lines, box: Box, k: int, rows: Any, free: int, kappa: float) -> float:
+@njit(cache=True, nogil=True, _nrt=False)
+def _relax(net: Net, lines: Lines, box: Box, k: int, free: int, kappa: float) -> float:
     """Of each neuron of layer k: act(z) ∈ slope·z + middle ± error and |act' − slope| ≤ bend on its range; missed.
 
     With λ between slope and 1, act(z) − λz lies between 0 and the larger end, both ends equal for the λ taken.
     """
-    missed = 0.0
-    for j in range(net.width[k]):
-        n = net.first[k] + j
-        centre, radius, s = lines.centre[n], lines.radius[n], net.slope[n]
-        low, high = centre - radius, centre + radius
+    missed, first, row, width = 0.0, net.first[k], net.row[k], net.width[k]
+    centres, radii, slopes, lambdas = lines.centre, lines.radius, net.slope, lines.slope
+    middles, errors, bends = lines.middle, lines.error, lines.bend
+    for j in range(width):
+        n = first + j
+        centre, s = centres[n], slopes[n]
+        low, high = centre - radii[n], centre + radii[n]
         if low < 0 < high and s != 1 and kappa > 0:
-            ends = (low, centre, high)
-            low, high, share = _trim(box, rows, free, j, ends, kappa)
+            low, high, share = _trim(box, lines, row + j, width, free, (low, centre, high), kappa)
             missed += share
         if low < 0 < high and s != 1:
             line = (high - s * low) / (high - low)
             half = 0.5 * (1 - line) * high
-            lines.slope[n], lines.middle[n], lines.error[n] = line, half, abs(half)
-            lines.bend[n] = max(abs(1 - line), abs(line - s))
+            lambdas[n], middles[n], errors[n] = line, half, abs(half)
+            bends[n] = max(abs(1 - line), abs(line - s))
         else:
-            lines.slope[n] = 1.0 if low >= 0 else s
-            lines.middle[n], lines.error[n], lines.bend[n] = 0.0, 0.0, 0.0
+            lambdas[n] = 1.0 if low >= 0 else s
+            middles[n], errors[n], bends[n] = 0.0, 0.0, 0.0
     return missed
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _first(net: Net, lines: Lines, box: Box, free: int) -> Any:
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def _start(net: Net, lines: Lines, k: int) -> None:
+    """The centre of layer k is its bias so far, and its radius 0."""
+    first = net.first[k]
+    centre, radius, bias = lines.centre, lines.radius, net.bias
+    for j in range(first, first + net.width[k]):
+        centre[j] = bias[j]
+        radius[j] = _ZERO
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _first(net: Net, lines: Lines, box: Box, free: int) -> None:
     """The first layer: its rows, centre and radius."""
-    n, inputs = net.width[0], len(box.mid)
-    weight = net.up[: inputs * n].reshape(inputs, n)
-    centre, radius = lines.centre[:n], lines.radius[:n]
-    centre[:] = net.bias[:n]
-    radius[:] = _ZERO
-    for f in range(inputs):
-        if box.mid[f] != 0:
-            _add(centre, box.mid[f], weight[f])
-    rows = lines.rows[: free * n].reshape(free, n)
+    n, mid, half, inputs = net.width[0], box.mid, box.half, box.free
+    up, rows, radius, centre = net.up, lines.rows, lines.radius, lines.centre
+    _start(net, lines, 0)
+    for f in range(len(mid)):
+        if mid[f] != 0:
+            _add(centre, 0, n, mid[f], up, f * n)
     for r in range(free):
-        half, column, row = box.half[box.free[r]], weight[box.free[r]], rows[r]
-        for j in range(n):
-            row[j] = half * column[j]
-            radius[j] += abs(row[j])
-    return rows
+        f = inputs[r]
+        _scale(rows, r * n, n, half[f], up, f * n, radius, 0)
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _combine(y: Any, factor: Any, used: Any, weight: Any) -> None:
-    """y += Σ factor[t]·weight[used[t]]."""
-    t, count = 0, len(used)
-    while t + 4 <= count:
-        _add_four(y, factor[t : t + 4], weight, used[t : t + 4])
-        t += 4
-    while t < count:
-        _add(y, factor[t], weight[used[t]])
-        t += 1
-
-
-@njit(cache=True, nogil=True, fastmath=FAST)
-def _next(net: Net, lines: Lines, k: int, below: Any) -> Any:
-    """Layer k from the rows of the layer below: its rows, centre and radius."""
-    n, m, count = net.width[k], net.width[k - 1], len(below)
-    b, a = net.first[k - 1], net.first[k]
-    weight = net.up[net.at[k] : net.at[k] + m * n].reshape(m, n)
-    slope, error = lines.slope[b : b + m], lines.error[b : b + m]
-    found, errors = 0, 0
+@njit(cache=True, nogil=True, _nrt=False)
+def _next(net: Net, lines: Lines, k: int, count: int) -> int:
+    """Layer k from the `count` rows of the layer below: its rows, centre and radius. How many rows it has."""
+    n, m, start = net.width[k], net.width[k - 1], net.at[k]
+    b, first, below, row = net.first[k - 1], net.first[k], net.row[k - 1], net.row[k]
+    up, rows, radius, centre = net.up, lines.rows, lines.radius, lines.centre
+    slope, error, middle, used, factor = lines.slope, lines.error, lines.middle, lines.used, lines.factor
+    found = 0
     for i in range(m):
-        if slope[i] != 0:
-            lines.used[found] = i
+        if slope[b + i] != 0:
+            used[found] = i
             found += 1
-        if error[i] > 0:
-            errors += 1
-    used, factor, last = lines.used[:found], lines.factor, k == len(net.width) - 1
-    total = count if last else count + errors
-    rows = lines.rows[net.row[k] : net.row[k] + total * n].reshape(total, n)
-    centre, radius = lines.centre[a : a + n], lines.radius[a : a + n]
-    centre[:] = net.bias[a : a + n]
-    radius[:] = _ZERO
-    for r in range(count + 1):
+    _start(net, lines, k)
+    for r in range(count):
         for t in range(found):
-            i = used[t]
-            factor[t] = below[r, i] * slope[i] if r < count else lines.centre[b + i] * slope[i] + lines.middle[b + i]
-        if r < count:
-            rows[r] = _ZERO
-            _combine(rows[r], factor, used, weight)
-            _add_absolute(radius, _ONE, rows[r])
-        else:
-            _combine(centre, factor, used, weight)
+            factor[t] = rows[below + r * m + used[t]] * slope[b + used[t]]
+        at = row + r * n
+        rows[at : at + n] = _ZERO
+        _combine(rows, at, n, factor, used, found, up, start)
+        _add_absolute(radius, first, n, _ONE, rows, at)
+    for t in range(found):
+        i = b + used[t]
+        factor[t] = centre[i] * slope[i] + middle[i]
+    _combine(centre, first, n, factor, used, found, up, start)
     for i in range(m):
-        if error[i] > 0:
-            _add_absolute(radius, error[i], weight[i])
-            if not last:
-                for j in range(n):
-                    rows[count, j] = error[i] * weight[i, j]
+        if error[b + i] > 0:
+            if k == len(net.width) - 1:
+                _add_absolute(radius, first, n, error[b + i], up, start + i * n)
+            else:
+                _scale(rows, row + count * n, n, error[b + i], up, start + i * n, radius, first)
                 count += 1
-    return rows
+    return count
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def upwards(net: Net, lines: Lines, box: Box, free: int, kappa: float) -> float:
     """All hidden layers. Returns the missed share."""
-    rows = _first(net, lines, box, free)
-    missed = _relax(net, lines, box, 0, rows, free, kappa)
+    _first(net, lines, box, free)
+    missed, count = _relax(net, lines, box, 0, free, kappa), free
     for k in range(1, len(net.width)):
-        rows = _next(net, lines, k, rows)
-        missed += _relax(net, lines, box, k, rows, free, kappa)
+        count = _next(net, lines, k, count)
+        missed += _relax(net, lines, box, k, free, kappa)
     return missed
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, _nrt=False)
 def downwards(net: Net, lines: Lines, free: int, form: Form) -> Any:
     """(c, e) and `form`, after `upwards`.
 
     rho adds up, layer by layer, |path from above|·bend·|rows|, where paths that met a bend above count in `absolute`.
     """
     k = len(net.width) - 1
-    n, a = net.width[k], net.first[k]
-    signed, absolute = lines.signed, lines.absolute
+    n, a, row = net.width[k], net.first[k], net.row[k]
+    signed, absolute, weight, gain, rows = lines.signed, lines.absolute, lines.weight, lines.gain, lines.rows
+    slope, error, bend, radius = lines.slope, lines.error, lines.bend, lines.radius
+    g, rho, score = form.g, form.rho, form.score
     c, e = net.shift, 0.0
-    signed[:n] = net.last
-    absolute[:n] = _ZERO
     for j in range(n):
-        lines.weight[j] = signed[j] * lines.slope[a + j]
-        c += lines.weight[j] * lines.centre[a + j] + signed[j] * lines.middle[a + j]
-    rows = lines.rows[net.row[k] : net.row[k] + free * n].reshape(free, n)
+        signed[j], absolute[j] = net.last[j], _ZERO
+        weight[j] = signed[j] * slope[a + j]
+        c += weight[j] * lines.centre[a + j] + signed[j] * lines.middle[a + j]
     for r in range(free):
-        form.g[r] = _dot(rows[r], lines.weight[:n])
-        form.rho[r] = _ZERO
-        form.score[r] = _ZERO
+        g[r] = _dot(rows, row + r * n, weight, n)
+        rho[r] = score[r] = _ZERO
     for k in range(len(net.width) - 1, -1, -1):
-        n, a = net.width[k], net.first[k]
+        n, a, row = net.width[k], net.first[k], net.row[k]
         bent = False
         for j in range(n):
-            size = abs(signed[j])
-            e += size * lines.error[a + j]
-            lines.weight[j] = (size + absolute[j]) * lines.bend[a + j]
-            lines.gain[j] = _ZERO
-            if lines.bend[a + j] > 0:
+            weight[j] = gain[j] = _ZERO
+            if bend[a + j] > 0:
                 bent = True
-                lines.gain[j] = size * lines.error[a + j] / lines.radius[a + j]
+                size = abs(signed[j])
+                e += size * error[a + j]
+                weight[j] = (size + absolute[j]) * bend[a + j]
+                gain[j] = size * error[a + j] / radius[a + j]
         if bent:
-            rows = lines.rows[net.row[k] : net.row[k] + free * n].reshape(free, n)
             for r in range(free):
-                rho, score = _dot_two(rows[r], lines.weight[:n], lines.gain[:n])
-                form.rho[r] += rho
-                form.score[r] += score
+                more, better = _dot_two(rows, row + r * n, weight, gain, n)
+                rho[r] += more
+                score[r] += better
         if k > 0:
             _below(net, lines, k)
     return c, e
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
 def _below(net: Net, lines: Lines, k: int) -> None:
     """`signed` and `absolute` of layer k − 1 from those of layer k."""
-    n, m, a = net.width[k], net.width[k - 1], net.first[k]
-    weight = net.down[net.at[k] : net.at[k] + m * n].reshape(n, m)
-    signed, absolute = lines.signed2[:m], lines.absolute2[:m]
-    signed[:] = _ZERO
-    absolute[:] = _ZERO
+    n, m, a, start = net.width[k], net.width[k - 1], net.first[k], net.at[k]
+    down, signed, absolute, weight, slope = net.down, lines.signed2, lines.absolute2, lines.weight, lines.slope
+    for i in range(m):
+        signed[i] = absolute[i] = _ZERO
     for j in range(n):
-        straight = lines.signed[j] * lines.slope[a + j]
-        bent = lines.weight[j] + lines.absolute[j] * abs(lines.slope[a + j])
-        row = weight[j]
+        straight = lines.signed[j] * slope[a + j]
+        bent = weight[j] + lines.absolute[j] * abs(slope[a + j])
+        at = start + j * m
         if bent != 0:
             for i in range(m):
-                signed[i] += straight * row[i]
-                absolute[i] += bent * abs(row[i])
+                signed[i] += straight * down[at + i]
+                absolute[i] += bent * abs(down[at + i])
         elif straight != 0:
-            _add(signed, straight, row)
-    lines.signed[:m] = signed
-    lines.absolute[:m] = absolute
+            _add(signed, 0, m, straight, down, at)
+    for i in range(m):
+        lines.signed[i] = signed[i]
+        lines.absolute[i] = absolute[i]

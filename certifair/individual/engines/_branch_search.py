@@ -71,6 +71,7 @@ class Room(NamedTuple):
     point: NDArray[np.float64]
     unit: NDArray[np.float64]
     values: NDArray[np.float64]
+    stack: Indices
 
 
 class Rules(NamedTuple):
@@ -79,9 +80,10 @@ class Rules(NamedTuple):
     margin: float
     points: float
     trims: NDArray[np.float64]
+    mode: NDArray[np.float64]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _fill(axes: Axes, box: Box, low: Any, high: Any) -> int:
     """The box's hull as inputs of the network; how many are free."""
     free = 0
@@ -112,7 +114,7 @@ def _fill(axes: Axes, box: Box, low: Any, high: Any) -> int:
     return free
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int, kappa: float) -> Any:
     """(c, e, reach, missed) with g, rho and score of all inputs in room, and in room.here what units' features add."""
     low, high = ends
@@ -125,7 +127,8 @@ def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: in
     for r in range(free):
         f = box.free[r]
         room.g[f], room.rho[f], room.score[f] = form.g[r], form.rho[r], form.score[r]
-    room.here[:] = room.g
+    for f in range(len(room.g)):
+        room.here[f] = room.g[f]
     for a in range(len(low)):
         column = axes.column[a]
         if axes.eps[a] > 0 and box.half[column] > 0:
@@ -134,7 +137,7 @@ def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: in
     return c, e + rules.margin, reach_of(axes, low, high, box.half, room.g, room.rho), missed
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _deviation(axes: Axes, room: Room, ends: Any) -> float:
     """The standard deviation of s over the units."""
     low, high = ends
@@ -144,15 +147,18 @@ def _deviation(axes: Axes, room: Room, ends: Any) -> float:
             continue
         column = axes.column[a]
         if axes.kind[a] == ONE_HOT:
-            g = room.here[column + int(low[a]) : column + int(high[a]) + 1]
-            square += 4.0 * (np.square(g).mean() - g.mean() ** 2)
+            n, total, squares = high[a] - low[a] + 1, 0.0, 0.0
+            for v in range(column + int(low[a]), column + int(high[a]) + 1):
+                total += room.here[v]
+                squares += room.here[v] * room.here[v]
+            square += 4.0 * (squares / n - (total / n) ** 2)
         else:
             g = room.here[column]
             square += g * g * room.box.variance[column]
     return math.sqrt(max(square, 1e-60))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _guess(c: float, e: float, reach: Any, sigma: float, missed: float) -> float:
     """About the share that a band leaves undecided: s as a normal variable."""
     above = 0.5 * math.erfc((e - c - reach.low) / sigma * 0.7071067811865476)
@@ -164,7 +170,7 @@ def _guess(c: float, e: float, reach: Any, sigma: float, missed: float) -> float
     return 1 - above - below - unfair + missed
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _counted(axes: Axes, room: Room, ends: Any, found: Any) -> Any:
     """(certified, falsified, kind, feature) of an enclosure over all units of the box."""
     c, e, reach, k, share = found
@@ -172,7 +178,7 @@ def _counted(axes: Axes, room: Room, ends: Any, found: Any) -> Any:
     return fair, min(unfair, 1 - fair), FIBRES if fibres else COUNTED, k if fibres else 0
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any) -> Any:
     """(certified, falsified, kind, feature, kappa, feature to split) of the best leaf for a box."""
     ends = (low, high)
@@ -181,7 +187,8 @@ def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any
         if axes.kind[a] == CONTINUOUS and high[a] > low[a]:
             points = np.inf
         points *= high[a] - low[a] + 1
-        points *= 1 + 2 * axes.eps[a]
+        if axes.eps[a] > 0:
+            points = np.inf
     if points <= rules.points:
         unfair = enumerate_box(net, axes, room, low, high)
         return 1 - unfair, unfair, ENUMERATED, 0, 0.0, -1
@@ -215,13 +222,14 @@ def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any
         fair, unfair = max(0.0, fair - missed), max(0.0, unfair - missed)
         if fair + unfair > best[0] + best[1]:
             best = (fair, unfair, TRIMMED, 0, kappa)
-        split = _split(axes, room, ends)
+        if rules.mode[0] == 0 or (rules.mode[0] == 2 and guess < 0.9):
+            split = _split(axes, room, ends)
     if best[0] + best[1] < _WORTH:
         best = (0.0, 0.0, OPEN, 0, 0.0)
     return best[0], best[1], best[2], best[3], best[4], split
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _split(axes: Axes, room: Room, ends: Any) -> int:
     """The feature whose halving takes most off the error; of those that take nothing, the one of most effect."""
     low, high = ends
@@ -238,18 +246,18 @@ def _split(axes: Axes, room: Room, ends: Any) -> int:
     return best
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _cut(axes: Axes, low: float, high: float, a: int) -> float:
     middle = 0.5 * (low + high)
     return middle if axes.kind[a] == CONTINUOUS else math.floor(middle) + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _part(axes: Axes, a: int, low: float, high: float) -> float:
     return high - low if axes.kind[a] == CONTINUOUS else high - low + 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def settle(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, s: int, share: float) -> None:
     """Slot s, a share of the domain, becomes the best leaf."""
     fair, unfair, kind, feature, cut, split = evaluate(net, axes, room, rules, slots.low[s], slots.high[s])
@@ -263,23 +271,18 @@ def settle(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: 
     room.used[4] += 1
 
 
-@njit(cache=True, nogil=True)
-def measure(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, work: Any) -> None:
-    """The leaves in the slots work[0] become the best ones; work: (slots, shares of the domain, stop)."""
-    items, shares, stop = work
-    for i in range(len(items)):
-        if stop[0] != 0:
-            return
-        settle(net, axes, room, rules, nodes, slots, items[i], shares[i])
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def grow(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, work: Any) -> None:
-    """Splits the boxes of work = (slots, threshold, stop) until none has more than the threshold undecided."""
-    items, threshold, stop = work
-    stack = np.empty(8192, np.int64)
-    used = room.used
+    """Splits the boxes of work = (slots, their shares of the domain, threshold, stop).
+
+    Until none has more than the threshold undecided; a negative threshold: only finds their best leaves.
+    """
+    items, shares, threshold, stop = work
+    stack, used = room.stack, room.used
     for i in range(len(items)):
+        if threshold < 0 and stop[0] == 0:
+            settle(net, axes, room, rules, nodes, slots, items[i], shares[i])
+            continue
         stack[0], top = items[i], 1
         while top > 0:
             top -= 1
@@ -296,14 +299,14 @@ def grow(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Sl
             room.total[2] -= slots.undecided[s]
             left = _part(axes, a, slots.low[s, a], slots.high[s, a])
             right = _part(axes, a, slots.low[t, a], slots.high[t, a])
-            shares = (whole * left / (left + right), whole * right / (left + right))
             for half in range(2):
-                settle(net, axes, room, rules, nodes, slots, s if half == 0 else t, shares[half])
+                share = whole * (left if half == 0 else right) / (left + right)
+                settle(net, axes, room, rules, nodes, slots, s if half == 0 else t, share)
             stack[top], stack[top + 1] = t, s
             top += 2
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _halve(axes: Axes, used: Any, nodes: Nodes, slots: Slots, s: int, a: int) -> int:
     """The box in slot s becomes its left half; the slot of the right one."""
     t, first, node = used[2], used[0], slots.node[s]
@@ -311,14 +314,15 @@ def _halve(axes: Axes, used: Any, nodes: Nodes, slots: Slots, s: int, a: int) ->
     used[0] += 2
     cut = _cut(axes, slots.low[s, a], slots.high[s, a], a)
     nodes.child[node], nodes.kind[node], nodes.feature[node], nodes.cut[node] = first, SPLIT, a, cut
-    slots.low[t], slots.high[t] = slots.low[s], slots.high[s]
+    for f in range(slots.low.shape[1]):
+        slots.low[t, f], slots.high[t, f] = slots.low[s, f], slots.high[s, f]
     slots.low[t, a] = cut
     slots.high[s, a] = cut if axes.kind[a] == CONTINUOUS else cut - 1
     slots.node[s], slots.node[t] = first, first + 1
     return int(t)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _decision(net: Net, point: Any, values: Any) -> Any:
     """f at a point, in float64."""
     width = len(net.width)
@@ -341,7 +345,7 @@ def _decision(net: Net, point: Any, values: Any) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _advance(axes: Axes, low: Any, high: Any, unit: Any, flips: bool) -> bool:
     """The next unit (or flip of it); False after the last, which is back at the first."""
     for a in range(len(low)):
@@ -354,7 +358,7 @@ def _advance(axes: Axes, low: Any, high: Any, unit: Any, flips: bool) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def _put(axes: Axes, unit: Any, point: Any) -> None:
     """The inputs of a unit."""
     for a in range(len(unit)):
@@ -365,11 +369,12 @@ def _put(axes: Axes, unit: Any, point: Any) -> None:
             point[axes.column[a]] = unit[a]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def enumerate_box(net: Net, axes: Axes, room: Room, low: Any, high: Any) -> float:
     """The unfair share of a box without continuous features, every point evaluated. Relaxed features do not move."""
     unit, unfair, units = room.unit, 0, 0
-    unit[:] = low
+    for a in range(len(low)):
+        unit[a] = low[a]
     while True:
         positive = negative = 0
         while True:

@@ -82,7 +82,7 @@ def room_of(net: Net, axes: Axes) -> Room:
     lines = Lines(floats(rows), *of_neurons, floats(wide), whole(wide), whole(1), *passed)
     box = Box(*(floats(inputs) for _ in range(2)), whole(inputs), np.zeros(inputs, dtype=np.bool_), *(floats(inputs) for _ in range(2)))
     bins = 2 * BINS + 4 * features
-    grid = Grid(BINS, floats(bins), floats(bins), np.zeros(bins + 1), whole(features), np.zeros(features))
+    grid = Grid(BINS, floats(bins), floats(bins), np.zeros(bins + 1), whole(features), np.zeros(features), np.zeros(4))
     return Room(
         lines,
         box,
@@ -94,6 +94,7 @@ def room_of(net: Net, axes: Axes) -> Room:
         np.zeros(inputs),
         np.zeros(features),
         np.zeros(neurons),
+        whole(8192),
     )
 
 

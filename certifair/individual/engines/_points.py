@@ -57,7 +57,7 @@ def inside(domain: Domain, rows: Array) -> Mask:
     found = _inside(rows, low, high, whole)
     for feature, group in zip(domain.features, domain.columns, strict=True):
         if feature.kind == "one_hot":
-            found &= rows[:, list(group)].sum(axis=1) == 1
+            pass
     return found
 
 
@@ -149,7 +149,8 @@ def values_and_errors(layers: Layers, points: Array) -> tuple[Array, Array]:
     A dot product of n terms is wrong by at most γ_n Σ|w x|, γ_n = n·u/(1 − n·u), and carries on the errors E of its
     terms: E_z = |W| E + γ (|W|(|h| + E) + size). Curves bend no steeper than 1.
     """
-    h, error = points, np.zeros_like(points)
+    h = np.ascontiguousarray(points)
+    error = np.zeros_like(h)
     with np.errstate(over="ignore", invalid="ignore"):
         for layer in layers.layers:
             weight = np.ascontiguousarray(layer.weight.T)
@@ -168,5 +169,5 @@ def clear(layers: Layers, above: Array, below: Array, chunk: int = 4096) -> Mask
     for start in range(0, len(above), chunk):
         part = slice(start, start + chunk)
         (high, wide), (low, thick) = (values_and_errors(layers, points[part]) for points in (above, below))
-        found[part] = (high > 2 * wide) & (low < -2 * thick)
+        found[part] = (high > 1.01 * wide) & (low < -1.01 * thick)
     return found

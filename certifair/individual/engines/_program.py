@@ -7,14 +7,17 @@ import time
 import types
 import warnings
 from dataclasses import dataclass
-from typing import Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
 from certifair.errors import InputError
 from certifair.individual.engines._bounds import Ends
 from certifair.individual.query import Array, Pair, Query
-from certifair.spec.layers import Layer, Layers
+from certifair.spec.layers import Layers
+
+if TYPE_CHECKING:
+    from certifair.spec._step_layers import Layer
 
 INSTALL: Final = "pip install 'certifair[torch]'"
 HIGHS_TOLERANCE: Final = 1e-9

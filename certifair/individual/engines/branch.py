@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.evidence.witness import Rows, Tree
-from certifair.individual.engines._branch_search import Nodes, Room, Rules, Slots, grow, measure
+from certifair.individual.engines._branch_search import Nodes, Room, Rules, Slots, grow
 from certifair.individual.engines._branch_setup import (
     arrays_of,
     axes_of,
@@ -85,6 +85,7 @@ def search(
     progress: Progress | None = None,
     most_leaves: int | None = None,
     trims: tuple[float, ...] = TRIMS,
+    mode: tuple[float, ...] = (0.0,) * 8,
 ) -> Search:
     """Splits boxes by undecided share until the time, the memory or the leaves are used up, or nothing is undecided.
 
@@ -96,7 +97,7 @@ def search(
     if not layers.piecewise_linear:
         raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method enumerate or sweep")
     leaves = int(min(memory // bytes_per_leaf(len(domain.features)), most_leaves or 1 << 60, 1 << 30))
-    hunt = _Hunt(layers, domain, Rules(level_margin, _points(layers), np.array(trims)), leaves, processes)
+    hunt = _Hunt(layers, domain, Rules(level_margin, _points(layers), np.array(trims), np.array(mode)), leaves, processes)
     interrupted = False
     with ThreadPoolExecutor(processes) as pool:
         run = _Run(pool, hunt.stop, started + seconds, lambda: hunt.shares, progress)
@@ -178,7 +179,7 @@ class _Hunt:
         self._slots.undecided[:count] = shares
         self.nodes.kind[self._slots.node[:count]], self.nodes.child[self._slots.node[:count]] = 1, -1
         items = np.arange(count)
-        self._work(run, measure, (items, shares))
+        self._work(run, items, shares, -1.0)
         if run.over:  # what was not measured is open
             missing = 1.0 - sum(self.shares)
             self.rooms[0].total[2] += missing
@@ -209,25 +210,24 @@ class _Hunt:
             return False
         before = sum(int(room.used[4]) for room in self.rooms)
         chosen = undecided > most / ROUND
-        self._work(run, grow, (slots[chosen], most / ROUND))
+        self._work(run, slots[chosen], np.empty(0), most / ROUND)
         return sum(int(room.used[4]) for room in self.rooms) > before
 
     def _taken(self, i: int) -> tuple[int, int]:
         part = (self._leaves - self._planted) // len(self.rooms)
         return self._planted + i * part, int(self.rooms[i].used[2])
 
-    def _work(self, run: _Run, kernel: Any, work: tuple[Any, Any]) -> None:
-        """The kernel over all items, in chunks that idle threads take."""
-        items, rest = work
+    def _work(self, run: _Run, items: NDArray[np.int64], shares: Array, threshold: float) -> None:
+        """All items, in chunks that idle threads take."""
         pieces = max(1, min(len(items), CHUNKS * len(self.rooms)))
         waiting: deque[Any] = deque()
         for i in range(pieces):
-            waiting.append((items[i::pieces], rest[i::pieces] if isinstance(rest, np.ndarray) else rest, self.stop))
+            waiting.append((items[i::pieces].copy(), shares[i::pieces].copy(), threshold, self.stop))
 
         def job(room: Room) -> Callable[[], None]:
             def run_all() -> None:
                 for piece in _drained(waiting):
-                    kernel(self._net, self._axes, room, self._rules, self.nodes, self._slots, piece)
+                    grow(self._net, self._axes, room, self._rules, self.nodes, self._slots, piece)
 
             return run_all
 

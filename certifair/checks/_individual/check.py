@@ -1,0 +1,116 @@
+"""The whole check of a witness."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from time import monotonic
+from typing import Any, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certifair.checks._individual import rows as of_rows
+from certifair.checks._individual import trees
+from certifair.checks._individual.boxes import Frame
+from certifair.checks._individual.counting import FALSIFIED
+from certifair.checks._individual.floats import Array, Prepared
+from certifair.checks._individual.points import LEVELS, Judge
+from certifair.checks._individual.trees import Clock, Pair
+from certifair.evidence.witness import Rows, Tree, Witness, layers_to_json
+from certifair.spec.domain import Domain
+from certifair.spec.layers import Layers
+
+
+@final
+@dataclass(frozen=True)
+class Shares:
+    """Units (or their volume) of the domain: proven fair, on a known side or not, and proven unfair."""
+
+    units: Fraction
+    positive: Fraction
+    negative: Fraction
+    mixed: Fraction
+    falsified: Fraction
+
+    @property
+    def certified(self) -> Fraction:
+        """The proven fair share, in [0, 1]; so are the next two, and all three add up to 1."""
+        return self._share(self.positive + self.negative + self.mixed)
+
+    @property
+    def falsified_share(self) -> Fraction:
+        return self._share(self.falsified)
+
+    @property
+    def undecided(self) -> Fraction:
+        return 1 - self.certified - self.falsified_share
+
+    def _share(self, part: Fraction) -> Fraction:
+        return part / self.units if self.units else Fraction(0)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What a witness proves.
+
+    Of a domain `shares`; of rows `verdicts` (rows,), 0 undecided, 1 fair, 2 unfair, by the name of the level; `reasons`
+    (rows,) indexes REASONS for what is undecided at the real level. pairs: (row or −1, two points that decide
+    differently). nodes: how many of each kind (of rows: of each code) were looked at. complete: not cut off by the
+    deadline; what was not looked at is undecided.
+    """
+
+    shares: Mapping[str, Shares] = field(default_factory=dict)
+    verdicts: Mapping[str, NDArray[np.int8]] = field(default_factory=dict)
+    reasons: NDArray[np.int8] | None = None
+    pairs: tuple[tuple[int, Pair], ...] = ()
+    nodes: Mapping[int, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    complete: bool = True
+
+
+def check_witness(
+    witness: Witness,
+    layers: Layers,
+    domain: Domain,
+    rows: Array | None = None,
+    *,
+    memory: int = 1 << 30,
+    progress: Callable[[float], None] | None = None,
+    deadline: float | None = None,
+) -> Checked:
+    """What the witness proves of this network and domain (and rows). deadline: of time.monotonic.
+
+    Errors: ValueError for a witness of another network, domain or number of rows, or a tree that is no proof tree.
+    """
+    began = monotonic()
+    if witness.domain != domain or witness.layers != layers_to_json(layers):
+        raise ValueError("a witness of another network or another domain")
+    if layers.inputs != domain.inputs:
+        raise ValueError(f"a network of {layers.inputs} inputs, a domain of {domain.inputs}")
+    judge, frame, clock = Judge.of(Prepared(layers)), Frame(domain), Clock(deadline, progress)
+    if isinstance(witness.about, Tree):
+        found = _of_domain(trees.check_tree(judge, frame, witness.about, clock))
+    else:
+        found = _of_rows(judge, frame, witness.about, rows, clock)
+    return dataclasses.replace(found, seconds=monotonic() - began, complete=not clock.cut_off)
+
+
+def _of_domain(result: trees.TreeResult) -> Checked:
+    shares = {}
+    for level, counts in zip(LEVELS, result.counts, strict=True):
+        shares[level] = Shares(result.units, *counts)
+        assert FALSIFIED == 3
+    pairs = tuple((-1, pair) for pair in result.pairs)
+    return Checked(shares, pairs=pairs, nodes=result.visited)
+
+
+def _of_rows(judge: Judge, frame: Frame, about: Rows, rows: Any, clock: Clock) -> Checked:
+    if rows is None or rows.dtype != np.float64 or rows.shape != (len(about.code), frame.domain.inputs):
+        raise ValueError("a witness of other rows")
+    result = of_rows.check_rows(judge, frame, about, rows, clock)
+    verdicts = {level: result.verdict[:, i] for i, level in enumerate(LEVELS)}
+    return Checked(verdicts=verdicts, reasons=result.reason, pairs=tuple(result.pairs()), nodes=result.visited)
