@@ -16,7 +16,7 @@ FOUR_FIFTHS, LL144 = "ugesp-four-fifths/1978", "nyc-ll144-selection-rate/2023"
 
 def partitions_shown(features: Iterable[str], claims: Iterable[Terms], values: Any) -> list[Partition]:
     """Every single feature, then the intersections that claims speak of."""
-    claims = list(claims)
+    claims = [terms for terms in claims if terms.kind != "individual"]  # whose features are inputs, not groups
     named = dict.fromkeys([*features, *(f for terms in claims for f in terms.sensitive_features)])
     singles = [partition_of([feature], values) for feature in named]
     products = dict.fromkeys(p for terms in claims for p in terms.partitions if len(p.features) > 1)

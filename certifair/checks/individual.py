@@ -56,9 +56,9 @@ class Individual(Check):
         return (AS_IT_STANDS, arithmetic[terms.method], people if terms.form == "rows" else domain)
 
     def measure(self, terms: Terms, evidence: Evidence, context: Context) -> Measured:
-        from certifair.checks._individual import claim
+        from certifair.checks import _shares
 
-        return claim.measure(terms, evidence)
+        return _shares.measure(terms, evidence)
 
     def consistent(self, terms: Terms, witness: Json, context: Context) -> None:
         """Steps of certificates/README.md 9.11."""

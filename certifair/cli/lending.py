@@ -123,6 +123,30 @@ metric = "demographic_parity"
 sensitive_features = "sex"
 ratio = 0.50
 confidence = 0.95
+
+[[property]]
+id = "no-sex-no-age"
+kind = "individual"             # whose decision stays the same, whatever these inputs are: neither is an input here
+sensitive_features = ["sex", "age"]
+share = 1
+
+[[property]]
+id = "career"
+kind = "individual"             # years_employed is one, and goes with sex: whose decision does not depend on it?
+sensitive_features = "years_employed"
+share = 0.20
+
+[[property]]
+id = "career-of-anybody"
+kind = "individual"
+form = "domain"                 # of everybody in the domain, not only of the people served
+sensitive_features = "years_employed"
+share = 0.20
+
+[domain]                        # what an application can say
+income = {kind = "continuous", low = 0, high = 300}
+debt = {kind = "continuous", low = 0, high = 1.5}
+years_employed = {kind = "continuous", low = 0, high = 40}
 """
 )
 

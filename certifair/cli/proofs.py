@@ -275,7 +275,8 @@ def into_bundle(args: argparse.Namespace) -> int:
     if evidence.model is None or not wanted:
         advice = "train writes a network; a [[property]] of kind = 'individual' asks for a proof"
         raise InputError("has no network, or no individual property", where=str(root), advice=advice)
-    network, proofs = read_network(evidence.model, PATHS["model"]), dict[str, Witness]()
+    network = read_network(evidence.model, PATHS["model"])
+    proofs: dict[str, Witness] = {}
     for item in wanted:
         rows = evidence.inputs if item.form == "rows" else None
         ranges = ranges_of(item, evidence.policy, evidence.preprocessing, f"{root}/policy.toml")

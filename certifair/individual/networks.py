@@ -1,7 +1,8 @@
 """A network from what people have: an ONNX file, a torch module, a fitted classifier of scikit-learn.
 
-Weights stay what they are. A torch module goes through ONNX; of scikit-learn the numbers themselves are read, so that
-neither package is imported here: an object that comes from one of them has done that.
+Weights stay what they are. A torch module goes through ONNX, in float64, where torch's exporter may fold one layer into
+another (a BatchNorm into a Linear before it); the network is then the exported one. Of scikit-learn the numbers
+themselves are read. Neither package is imported here: an object that comes from one of them has done that.
 """
 
 from __future__ import annotations

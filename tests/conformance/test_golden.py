@@ -42,10 +42,11 @@ from tests.golden.forge import (
     signature,
     statement,
 )
+from tests.golden.individual_lies import figures, individual_lies, individual_shapes
 from tests.golden.logs import Columns, log_head, logged_rows, write_log
 from tests.golden.stream_lies import member, role, stream_shapes
 from tests.golden.truth import false_claims, holds, people_of
-from tests.oracles import second_verifier
+from tests.oracles import individual_oracle, second_verifier
 from tests.oracles.second_verifier import Rejected
 
 FOLDER = Path(__file__).parents[2] / "certificates"
@@ -195,9 +196,12 @@ def test_contradictions(predicates: dict[str, Json], name: str) -> None:
     assert (product(entry_of(), content), second(entry_of(), content)) == ("inconsistent", "inconsistent")
 
 
-@pytest.mark.parametrize("name", stream_shapes())
+SHAPES = {**stream_shapes(), **individual_shapes()}
+
+
+@pytest.mark.parametrize("name", SHAPES)
 def test_shapes(predicates: dict[str, Json], name: str) -> None:
-    base, edit = stream_shapes()[name]
+    base, edit = SHAPES[name]
     content = certificate(edited(predicates[base], edit))
     assert (product(entry_of(), content), second(entry_of(), content)) == ("schema", "schema")
 
@@ -646,3 +650,55 @@ def test_fresh_keys_are_pinned_by_their_kind() -> None:
     assert [pinned(name).id for name in ("owner", "p384", "ed25519")]
     with pytest.raises(InputError):
         pinned("koblitz")
+
+
+INDIVIDUAL = [name for name in CASES if name.startswith("individual")]
+
+
+@pytest.mark.parametrize("name", INDIVIDUAL)
+def test_every_point_of_an_individual_claim_was_tried(built: Built, name: str) -> None:
+    """By the second verifier's own counting, where the points are finitely many."""
+    evidence, predicate = built[name]
+    for claim in predicate["claims"]:
+        if claim["kind"] == "individual":
+            try:
+                assert individual_oracle.faults(claim, evidence) == []
+            except individual_oracle.NotRecomputed:
+                assert (name, claim["id"]) in NOT_RECOMPUTED
+
+
+NOT_RECOMPUTED = [("individual-fail", "moved"), ("individual-domain", "sex"), ("individual-domain", "along")]
+
+
+@pytest.mark.parametrize("name", individual_lies())
+def test_every_point_knows_what_is_false(built: Built, name: str) -> None:
+    base, edits = individual_lies()[name]
+    evidence, predicate = built[base]
+    lie = edited(predicate, *edits, rederived)
+    try:
+        said = [individual_oracle.faults(claim, evidence) for claim in lie["claims"] if claim["kind"] == "individual"]
+    except individual_oracle.NotRecomputed:
+        assert base in dict(NOT_RECOMPUTED)
+    else:
+        assert any(said) or name.removeprefix("individual-") in OTHERWISE_FALSE
+
+
+# Not what is counted, but what the policy asks, or which file proves it.
+OTHERWISE_FALSE = (
+    "threshold-loosened", "method", "feature-left-out", "another-feature", "eps", "left-out", "domain-proof-denied",
+    "domain-proof-lent", "domain-of-another-proof", "domain-unproven", "served-otherwise",
+)  # fmt: skip
+
+
+def test_fewer_shares_are_supported(built: Built) -> None:
+    """Who proved less, or says less, claims less; the verdict is then the worse one."""
+    evidence, predicate = built["individual"]
+    less = edited(predicate, figures("sex", "20", "2"), figures("moved", "0", "0"), rederived)
+    content = certificate(less)
+    assert product(entry_of(), content) == second(entry_of(), content) == less["verdict"] == "UNDECIDED"
+    assert product(entry_of(evidence=str(evidence)), content) == "UNDECIDED"
+    evidence, predicate = built["individual-finite"]
+    hidden = edited(predicate, figures("moved", "16", "0"), rederived)
+    content = certificate(hidden)
+    assert product(entry_of(), content) == second(entry_of(), content) == "UNDECIDED"
+    assert product(entry_of(evidence=str(evidence)), content) == "FAIL"

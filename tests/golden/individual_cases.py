@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 
-from certifair.evidence.witness import COUNTED, ENUMERATED, SPLIT, Tree
+from certifair.evidence.witness import COUNTED, ENUMERATED, FIBRES, SPLIT, Tree
 from tests.golden.cases import NETWORKED, Case, Columns, changed, head, people, prop, scored_by
 from tests.golden.network import CREDIT
 
@@ -37,6 +37,27 @@ def tree(*nodes: tuple[int, int, float]) -> Tree:
     """Kind, feature and cut of each node."""
     kind, feature, cut = zip(*nodes, strict=True)
     return Tree(bytes(kind), array("H", feature), array("d", cut))
+
+
+def halved(depth: int, leaf: tuple[int, int, float]) -> Tree:
+    """Both inputs of the domain halved in turn, down to hours of their own and such leaves."""
+    nodes: list[tuple[int, int, float]] = []
+    level = [((0.0, 6.0), (0.1, 3.0))]
+    for step in range(depth + 1):
+        coming = []
+        for hours, income in level:
+            if step == depth:
+                nodes.append(leaf)
+            elif hours[0] < hours[1] and (step < depth - 2 or step % 2):
+                cut = (hours[0] + hours[1] + 1) // 2
+                nodes.append((SPLIT, HOURS, cut))
+                coming += [((hours[0], cut - 1), income), ((cut, hours[1]), income)]
+            else:
+                middle = (income[0] + income[1]) / 2
+                nodes.append((SPLIT, INCOME, middle))
+                coming += [(hours, (income[0], middle)), (hours, (middle, income[1]))]
+        level = coming
+    return tree(*nodes)
 
 
 def _credit(name: str, verdict: str, text: str, columns: Columns, **more: Tree) -> Case:
@@ -83,14 +104,9 @@ def individual_cases() -> list[Case]:
         _credit(
             "individual-domain",
             "PASS",
-            RANGES + asked("sex", "0.5", domain),
+            RANGES + asked("sex", "0.5", domain) + asked("along", "0.5", domain),
             sampled,
-            sex=tree(
-                (SPLIT, HOURS, 2),
-                (SPLIT, INCOME, 1.5),
-                (COUNTED, 0, 0),
-                (COUNTED, 0, 0),
-                (COUNTED, 0, 0),
-            ),
+            sex=halved(5, (COUNTED, 0, 0)),
+            along=halved(4, (FIBRES, INCOME, 0)),
         ),
     ]

@@ -44,12 +44,20 @@ from tests.golden.forge import (  # noqa: E402
     statement,
     widened,
 )
+from tests.golden.individual_lies import individual_contradictions, individual_lies, individual_shapes  # noqa: E402
 from tests.golden.logs import LOG_FAULTS  # noqa: E402
 from tests.golden.stream_lies import stream_contradictions, stream_lies, stream_shapes  # noqa: E402
 from tests.oracles.second_verifier import canonical, digest  # noqa: E402
 
 OUT = ROOT / "certificates"
-WITH_EVIDENCE = ("batches", "clopper-pearson", "replay", "stream-paper")  # their bundles are stored
+WITH_EVIDENCE = (
+    "batches",
+    "clopper-pearson",
+    "replay",
+    "stream-paper",
+    "individual",
+    "individual-finite",
+)  # their bundles are stored
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # Of the contradictions and lies below these are stored, to keep the folder small; the tests make all of them.
 STORED = {
@@ -72,6 +80,17 @@ STORED = {
     "stream-eta-of-a-step-before", "stream-prior-too-small", "stream-bound-in-spite-of-faults", "chain-head",
     "chain-no-log", "stream-head", "stream-last-multiplier", "stream-steps-fail",
     "unknown-form", "moment-without-span", "bound-without-prior",
+    "individual-served-passes", "individual-passes-over-fail", "individual-threshold-above-1",
+    "individual-column-twice",
+    "individual-range-reversed", "individual-integer-from-a-fraction", "individual-eps-of-the-sensitive",
+    "individual-number-is-sensitive", "individual-domain-of-a-number", "individual-certified-too-large",
+    "individual-what-is-no-input-matters", "individual-served-certified", "individual-nothing-certified",
+    "individual-another-proof", "individual-units-of-a-domain", "individual-outside-of-a-domain",
+    "individual-example-fewer", "individual-example-points-equal", "individual-example-above-its-range",
+    "individual-example-moves-too-far", "individual-example-changes-hours", "individual-statement",
+    "individual-estimate", "domain-of-a-replay", "individual-scores", "rows-of-a-domain", "examples-4",
+    "individual-certified", "individual-outside-denied", "individual-domain-certified",
+    "individual-domain-falsified-doubled", "individual-domain-unproven", "individual-eps", "individual-example-swapped",
 }  # fmt: skip
 Json = dict[str, Any]
 INDEX: list[Json] = []
@@ -368,7 +387,7 @@ def make_schema() -> None:
         "registration-text": put("policy/registration", "yes"),
     }.items():
         reject("schema", name, certificate(edited(base, change)))
-    for name, (case, edit) in stream_shapes().items():
+    for name, (case, edit) in {**stream_shapes(), **individual_shapes()}.items():
         if name in STORED:
             reject("schema", name, certificate(edited(lean(PREDICATES[case]), edit)))
     reject("schema", "replay-of-a-metric", certificate(edited(lean(PREDICATES["replay"]), put(claim + "metric",
@@ -624,7 +643,7 @@ def contradictions() -> Lies:
     bad("advice-without-need", "clopper-pearson", put(claim + "neededSampleSize", 400))
     bad("sample-size-of-a-sample", "clopper-pearson", put(claim + "sampleSize", 301))
     bad("decision-gap-of-a-sample", "clopper-pearson", put(claim + "decisionGap", "0.1"))
-    return {**made, **_contradicted_replays(), **stream_contradictions()}
+    return {**made, **_contradicted_replays(), **stream_contradictions(), **individual_contradictions()}
 
 
 def _without(*roles: str) -> Any:
@@ -792,6 +811,8 @@ def lies() -> Lies:
         put("system/model/sha256", "0" * 64))  # fmt: skip
     bad("replay-for-new-preprocessing", "replay", digest_of("preprocessing"), put("system/preprocessing", "0" * 64),
         put(witness + "preprocessing", "0" * 64))  # fmt: skip
+    for name, (base, edits) in individual_lies().items():
+        bad(name, base, *edits)
     return {**made, **stream_lies()}
 
 

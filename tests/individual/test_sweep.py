@@ -17,7 +17,7 @@ from certifair.individual.engines import _search, _sweep_kernels
 from certifair.individual.engines._points import flips_of
 from certifair.individual.engines.base import NotForThisError, Task
 from certifair.individual.engines.enumerate import enumerate_rows
-from certifair.individual.engines.sweep import Sweep, _ends, sweep_rows
+from certifair.individual.engines.sweep import Sweep, _ends, _float32, sweep_rows
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
 from tests.individual.comparison_cases import LINEAR, exact, layer, network
@@ -145,6 +145,37 @@ def test_ends_stay_inside_of_eps():
             assert abs(Fraction(end) - Fraction(x)) <= Fraction(0.2)
             assert abs(end) == 9.0 or abs(Fraction(np.nextafter(end, outwards)) - Fraction(x)) > Fraction(0.2)
             assert (limit > Fraction(end)) is (outwards > 0) or limit == Fraction(end)
+
+
+def test_float32_numbers_stay_inside():
+    third = np.float32(1 / 3)
+    above, below = float(np.nextafter(third, np.float32(1))), float(np.nextafter(third, np.float32(0)))
+    middle, third = float(third) + 1e-12, float(third)
+    x, low = np.array([middle, middle, middle, third - 1e-12]), np.array([0, middle, middle, third - 1e-12])
+    high = np.array([1, 1, middle, third - 1e-13])
+    assert _float32(x, low, high).tolist() == [third, above, middle, third - 1e-12]
+    assert _float32(-x, -high, -low).tolist() == [-third, -above, -middle, 1e-12 - third]
+    assert _float32(np.array([third + 1e-12]), np.zeros(1), np.array([third - 1e-9])).tolist() == [below]
+
+
+def test_a_peak_between_the_first_lines():
+    """0.1 − 4·|x − 0.61| − 4·|y − 0.62|: the best point of a line shows where to go on."""
+    peak = Layers(
+        (
+            layer(
+                4 * np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]),
+                4 * np.array([-0.61, 0.61, -0.62, 0.62]),
+                *4 * ["relu"],
+            ),
+            layer(-np.ones((1, 4)), np.array([0.1]), "identity"),
+        ),
+        float32=False,
+    )
+    square = Domain("square", tuple(Feature(name, "continuous", sensitive=True) for name in "xy"))
+    rows = np.zeros((1, 2))
+    found = sweep_rows(peak, square, rows)
+    ((above, _),) = pairs(square, rows, found.about).values()
+    assert np.abs(above - (0.61, 0.62)).max() < 1e-6
 
 
 def test_the_ends_are_tried():

@@ -227,8 +227,6 @@ class Claimed:
     def judge(self, unit: Sequence[Value]) -> tuple[bool, bool]:
         """Whether a unit may be fair, and whether it may be surely unfair."""
         points = [encode(self.claim["domain"], values) for values in itertools.product(*self.flip_set(unit))]
-        if self.claim["method"] == "float32" and not all(is_single(x) for point in points for x in point):
-            return False, False
         found = [self.decide.outcomes(point) for point in points]
         return len(frozenset().union(*found)) == 1, {frozenset([True]), frozenset([False])} <= set(found)
 
@@ -307,18 +305,19 @@ def example_is_true(claimed: Claimed, example: Json) -> bool:
 def faults(claim: Json, folder: Path) -> list[str]:
     """What the evidence says against an individual claim. NotRecomputed where not every point can be tried."""
     witness, domain = claim["witness"], claim["domain"]
-    said = [] if ranges(domain) == declared(folder) else ["domain"]
+    if ranges(domain) != declared(folder):
+        return ["domain"]
     moves = any(item["column"] in claim["sensitiveFeatures"] or item["eps"] != "0" for item in domain)
     if claim["map"] == "served" or witness["model"] is None or not moves:
-        return said
+        return []
     network = read_network(folder / "model.onnx")
     decide = Decision(network, claim["method"], decimal(claim["decisionThreshold"]))
     people = read_people(folder, domain)
     claimed = Claimed(claim, decide, people, network.products)
     certified, falsified = (rational(witness[name]) for name in ("certified", "falsified"))
     if claim["method"] == "float32" and not network.single:
-        return said + ["figures of no float32 network"] * bool(certified or falsified)
-    said += [f"example {k}" for k, one in enumerate(witness["examples"]) if not example_is_true(claimed, one)]
+        return ["figures of no float32 network"] * bool(certified or falsified)
+    said = [f"example {k}" for k, one in enumerate(witness["examples"]) if not example_is_true(claimed, one)]
     if claim["form"] == "rows":
         outside = sum(not all(map(in_range, domain, values)) for values in people.values())
         said += ["outside"] * (outside != witness["outside"])

@@ -1396,6 +1396,7 @@ def check_range(item: Any, sensitive: bool) -> None:
     need(item["low"] is not None and item["high"] is not None, "a range without ends")
     ends = decimal(item["low"]), decimal(item["high"])
     need(ends[0] <= ends[1], "ends of a range")
+    need(max(*map(abs, ends), eps) <= 10**15, "a range that no policy can write")
     if kind == "integer":
         need(all(number.denominator == 1 for number in (*ends, eps)), "a whole number")
         need(all(abs(end) <= 2**24 for end in ends), "an integer beyond 2^24")
@@ -1422,7 +1423,7 @@ def unit_count(claim: Any, total: int) -> Fraction:
 
 
 def plain_number(text: str) -> Fraction:
-    need(len(text) <= 2400 and DECIMAL.fullmatch(text) is not None, "an example's number is no decimal")
+    need(len(text) <= 400 and DECIMAL.fullmatch(text) is not None, "an example's number is no decimal")
     return decimal(text)
 
 

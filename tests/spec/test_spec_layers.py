@@ -415,6 +415,8 @@ def test_a_slot_twice() -> None:
         assert layers.exact
         for x in (Fraction(k, 7) for k in range(-20, 20)):
             assert oracle.decision(layers, [x]) == oracle.outputs(network, [x])[0]
+    uneven = one(Concat((0, 0)), Affine(1, np.array([[1.0, 2.0**-60]]), NONE))
+    assert oracle.decision(layers_of(uneven), [Fraction(1)]) == 1 + Fraction(1, 2**60)
     doubled = layers_of(one(Sum((0, 0, 0))))
     assert oracle.decision(doubled, [Fraction(2)]) == 6
     same = layers_of(one(Concat((0, 0))))

@@ -5,7 +5,7 @@ Arrays (boxes, features) of float64, which holds integers up to 2^24 and the end
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from math import prod
@@ -111,6 +111,11 @@ class Frame:
         return found
 
     @cached_property
+    def flip_sets(self) -> Frame:
+        """Boxes of a single flip set: everything is as if sensitive, so that there is one unit."""
+        return Frame(Domain(self.domain.name, tuple(replace(f, sensitive=True, eps=0.0) for f in self.domain.features)))
+
+    @cached_property
     def sensitive_inputs(self) -> list[int]:
         """The network's inputs of sensitive features."""
         return [c for i in self.sensitive for c in self.domain.columns[i]]
@@ -144,7 +149,9 @@ class Frame:
             one, two = rows[:, list(columns)], points[:, list(columns)]
             same = (one == two).all(axis=1)
             if feature.eps:
-                for row in np.flatnonzero(~same & member):
+                apart = np.abs(one - two)[:, 0]
+                same |= np.nextafter(apart, np.inf) <= feature.eps
+                for row in np.flatnonzero(~same & member & (np.nextafter(apart, 0) <= feature.eps)):
                     same[row] = abs(Fraction(one[row, 0]) - Fraction(two[row, 0])) <= Fraction(feature.eps)
             member &= same
         return member

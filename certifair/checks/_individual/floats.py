@@ -27,7 +27,7 @@ Values = NDArray[np.float32] | NDArray[np.float64]
 U: Final = 2.0**-53
 SLACK: Final = 1 + 2.0**-20
 OMEGA: Final = 2.0**-960
-NUMBERS_AT_ONCE: Final = 1 << 18
+NUMBERS_AT_ONCE: Final = 1 << 17
 ALONE: Final = 1 << 18
 """Products of so many terms are computed by the thread that asks for them; of more, BLAS starts threads of its own."""
 quiet: Final = np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore")

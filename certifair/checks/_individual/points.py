@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from certifair.checks._individual import floats, integers
 from certifair.checks._individual.floats import Array, Prepared, Values, quiet
 from certifair.evidence.witness import layers_to_json, plain_layers
+from certifair.exact import piecewise
 
 Signs = NDArray[np.int8]
 LEVELS: Final = ("real", "float32")
@@ -20,14 +21,16 @@ POINTS_AT_ONCE: Final = 1 << 13
 @final
 @dataclass(frozen=True, eq=False)
 class Judge:
-    """Decides points of a network; `exact` is the same network in integers."""
+    """Decides points of a network; `exact` is the same network in integers, `pieces` too, for sweeps."""
 
     net: Prepared
     exact: tuple[integers.ExactLayer, ...]
+    pieces: tuple[piecewise.ScaledLayer, ...]
 
     @staticmethod
     def of(net: Prepared) -> Judge:
-        return Judge(net, integers.exact_layers(plain_layers(layers_to_json(net.layers))))
+        plain = plain_layers(layers_to_json(net.layers))
+        return Judge(net, integers.exact_layers(plain), piecewise.scaled(plain))
 
     def signs(self, x: Array) -> Signs:
         """(rows, 2): +1 where f > 0, −1 where f ≤ 0, at either level, and 0 where that is not known; x (rows, n0).
@@ -110,13 +113,15 @@ class Flips:
     def decide(self, units: Array, there: NDArray[np.bool_] | None = None) -> Decided:
         """units (rows, n0); there (flips, rows): which combinations are in each unit's flip set, of each at least one.
 
-        What the filter does not decide is looked at point by point.
+        What the filter does not decide is looked at point by point. A combination that is not there is replaced by one
+        that is, throughout.
         """
-        _, weights, biases, _ = self.judge.net.filter32
-        base = floats.product(units.astype(weights[0].dtype), weights[0]) + biases[0]
-        value = floats.values(self.judge.net, base, self.delta)
+        value = self._values(units)
+        every = np.arange(len(units))
+        stand_in = None
         if there is not None:
-            value = np.where(there, value, value[there.argmax(axis=0), np.arange(len(units))])
+            stand_in = np.where(there, np.arange(len(value))[:, None], there.argmax(axis=0))
+            value = value[stand_in, every]
         high, low = value.max(axis=0), value.min(axis=0)
         code = np.empty((len(units), 2), dtype=np.int8)
         for level, bound in enumerate(self.bound):
@@ -128,16 +133,31 @@ class Flips:
         step = max(1, POINTS_AT_ONCE // len(self.combinations))
         for start in range(0, len(unsure), step):
             some = unsure[start : start + step]
-            code[some], at[0, some], at[1, some] = self._closely(units[some], value[:, some])
+            instead = None if stand_in is None else stand_in[:, some]
+            code[some], at[0, some], at[1, some] = self._closely(units[some], value[:, some], instead)
+        if stand_in is not None:
+            at = stand_in[at, every]
         return Decided(code, at[0], at[1])
 
-    def _closely(self, units: Array, value: Values) -> tuple[Signs, NDArray[np.intp], NDArray[np.intp]]:
-        """`decide` for units that the filter left open; value (flips, units) is the filter's, repeated where a
-        combination is not there."""
+    def _values(self, units: Array) -> Values:
+        """(flips, units) In blocks that a processor's cache holds."""
+        _, weights, biases, _ = self.judge.net.filter32
+        found = np.empty((len(self.delta), len(units)), dtype=weights[0].dtype)
+        step = max(1, floats.NUMBERS_AT_ONCE // max(weight.shape[1] for weight in weights))
+        for start in range(0, len(units), step):
+            block = units[start : start + step].astype(weights[0].dtype)
+            base = floats.product(block, weights[0]) + biases[0]
+            found[:, start : start + step] = floats.values(self.judge.net, base, self.delta)
+        return found
+
+    def _closely(self, units: Array, value: Values, stand_in: NDArray[np.intp] | None) -> tuple[Signs, NDArray[np.intp], NDArray[np.intp]]:
+        """`decide` for units that the filter left open; value (flips, units) is the filter's. stand_in (flips, units):
+        another combination that stands in for each that is not there."""
         sign = (value > self.bound[:, None, None]).astype(np.int8) - (value <= -self.bound[:, None, None])
         open_ = (sign == 0).any(axis=0)
         flip, unit = np.nonzero(open_)
-        sign[:, flip, unit] = self.judge.signs(units[unit] + self.combinations[flip]).T
+        real = flip if stand_in is None else stand_in[flip, unit]
+        sign[:, flip, unit] = self.judge.signs(units[unit] + self.combinations[real]).T
         high, low = (sign > 0).any(axis=1), (sign < 0).any(axis=1)
         code = _code(high, low, (sign > 0).all(axis=1), (sign < 0).all(axis=1)).T
         worth = sign.astype(np.int16) * 2 * (1 + np.abs(sign[1]))

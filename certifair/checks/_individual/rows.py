@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.floats import Array
 from certifair.checks._individual.points import Flips, Judge
-from certifair.checks._individual.trees import POINTS, Clock, Pair, allowed, combinations
+from certifair.checks._individual.sweeps import Swept, sweep
+from certifair.checks._individual.trees import POINTS, Clock, Pair, allowed, check_tree, combinations
 from certifair.evidence.witness import ALL, PAIR, SWEPT, TREE, UNDECIDED, Rows
 
 Ints = NDArray[np.int64]
 FAIR: Final = 1
 UNFAIR: Final = 2
+SWEPT_AT_ONCE: Final = 256
 NOTHING, OUTSIDE, NOT_CLAIMED, NEAR_TIE, LATE = range(5)
 REASONS: Final = (
     "",
@@ -58,8 +60,8 @@ def check_rows(judge: Judge, frame: Frame, about: Rows, rows: Array, clock: Cloc
     result.visited = {k: int((code == k).sum()) for k in range(5)}
     _all(judge, frame, rows, values, np.flatnonzero((code == ALL) & inside), clock, result)
     _pairs(judge, frame, about, rows, code == PAIR, inside, result)
-    if (code == SWEPT).any() or (code == TREE).any():
-        raise ValueError("not yet")
+    _swept(judge, frame, rows, values, np.flatnonzero((code == SWEPT) & inside), clock, result)
+    _trees(judge, frame, about, rows, values, code == TREE, inside, clock, result)
     result.reason[(result.verdict[:, 0] == 0) & (result.reason == NOTHING)] = NEAR_TIE
     return result
 
@@ -114,3 +116,46 @@ def _pairs(
     result.reason[which] = NOTHING
     result.rows.append(which[unfair[:, 0]])
     result.points.append(points[unfair[:, 0]])
+
+
+def _swept(
+    judge: Judge, frame: Frame, rows: Array, values: Array, which: Ints, clock: Clock, result: RowsResult
+) -> None:
+    """Flip sets with one or two continuous inputs."""
+
+    def part(some: Ints) -> Swept:
+        return sweep(judge, frame, rows[some], values[some])
+
+    parts = [which[i : i + SWEPT_AT_ONCE] for i in range(0, len(which), SWEPT_AT_ONCE)]
+    for some, found in clock.run(part, ((len(p) / len(which), p) for p in parts)):
+        verdict = found.verdict()
+        result.verdict[some], result.reason[some] = verdict, NOTHING
+        known = (verdict[:, 0] == UNFAIR) & np.isfinite(found.points).all(axis=(0, 2))
+        result.rows.append(some[known])
+        result.points.append(found.points[:, known].swapaxes(0, 1))
+
+
+def _trees(
+    judge: Judge, frame: Frame, about: Rows, rows: Array, values: Array, chosen: NDArray[np.bool_],
+    inside: NDArray[np.bool_], clock: Clock, result: RowsResult,
+) -> None:
+    """Each tree is about one flip set, as if everything were sensitive: its boxes contain one unit, fair or unfair."""
+    which = np.flatnonzero(chosen)
+    if len(about.trees) != len(which):
+        raise ValueError("not a tree for every row that should have one")
+    low, high = frame.relaxed(values, values)
+    low = np.where(frame.is_sensitive, frame.root[0], low)
+    high = np.where(frame.is_sensitive, frame.root[1], high)
+    for row, tree in zip(which.tolist(), about.trees, strict=True):
+        if not inside[row] or clock.late():
+            continue
+        found = check_tree(judge, frame.flip_sets, tree, clock, (low[row : row + 1], high[row : row + 1]))
+        for level, (positive, negative, mixed, unfair) in enumerate(found.counts):
+            result.verdict[row, level] = UNFAIR if unfair else int(positive + negative + mixed > 0)
+        result.reason[row] = NOTHING
+        points = np.array(found.pairs[:1]).reshape(-1, 2, rows.shape[1])
+        member = frame.in_flip_set(np.repeat(rows[row : row + 1], 2 * len(points), axis=0), points.reshape(-1, rows.shape[1]))
+        if not member.all():
+            raise ValueError("a counterexample that is not in the flip set of its row")
+        result.rows.append(np.full(len(points), row))
+        result.points.append(points)

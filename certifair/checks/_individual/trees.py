@@ -32,7 +32,7 @@ MOST_FLIPS: Final = 1 << 24
 """Combinations of one flip set that are enumerated."""
 MOST_PAIRS: Final = 100
 """Pairs of points that are kept of enumerations, to be shown."""
-POINTS: Final = 1 << 14
+POINTS: Final = 1 << 18
 """Points that are evaluated at once."""
 
 
@@ -68,16 +68,6 @@ class Clock:
 
 
 @final
-@dataclass(frozen=True, eq=False)
-class Leaves:
-    """All nodes of a tree: box (nodes, features) of every node that is no split, of each split its children."""
-
-    index: Ints
-    low: Array
-    high: Array
-
-
-@final
 @dataclass
 class TreeResult:
     """units: of the domain. counts (2 levels, 4): units proven positive, negative, fair without a side, unfair."""
@@ -88,9 +78,14 @@ class TreeResult:
     pairs: list[Pair] = field(default_factory=list)
 
 
-def check_tree(judge: Judge, frame: Frame, tree: Tree, clock: Clock) -> TreeResult:
-    """What the tree proves about all units of the domain. Errors: ValueError for a tree that is none of this domain."""
-    checker = _Checker(judge, frame, tree, clock)
+def check_tree(
+    judge: Judge, frame: Frame, tree: Tree, clock: Clock, root: tuple[Array, Array] | None = None
+) -> TreeResult:
+    """What the tree proves about all units of a box (1, features), or of the domain.
+
+    Errors: ValueError for a tree that does not fit.
+    """
+    checker = _Checker(judge, frame, tree, clock, frame.root if root is None else root)
     levels = list(checker.levels())
     for low, high, start in levels:
         checker.leaves(low, high, start)
@@ -105,8 +100,8 @@ def check_tree(judge: Judge, frame: Frame, tree: Tree, clock: Clock) -> TreeResu
 class _Checker:
     """result (nodes, 2, 4): the counts of each node, int64 or exact objects (`Frame.measure`)."""
 
-    def __init__(self, judge: Judge, frame: Frame, tree: Tree, clock: Clock) -> None:
-        self._judge, self._frame, self._tree, self._clock = judge, frame, tree, clock
+    def __init__(self, judge: Judge, frame: Frame, tree: Tree, clock: Clock, root: tuple[Array, Array]) -> None:
+        self._judge, self._frame, self._tree, self._clock, self._root = judge, frame, tree, clock, root
         self._kind = np.frombuffer(tree.kind, dtype=np.uint8)
         self._feature = np.asarray(tree.feature, dtype=np.int64)
         self._cut = np.asarray(tree.cut, dtype=np.float64)
@@ -119,7 +114,7 @@ class _Checker:
     def levels(self) -> Iterator[tuple[Array, Array, int]]:
         """Boxes (nodes, features) of each level of the tree, and the first node. Errors: ValueError."""
         small = np.float32 if not self._frame.is_range.any() else np.float64
-        low, high = (ends.astype(small) for ends in self._frame.root)
+        low, high = (ends.astype(small) for ends in self._root)
         start, nodes = 0, len(self._kind)
         while len(low):
             yield low, high, start
@@ -191,7 +186,7 @@ class _Checker:
             some = places[group.reshape(-1) == g]
             lows, highs = low[some].astype(np.float64), high[some].astype(np.float64)
             counts, done = enumerated(self._judge, self._frame, lows, highs, self._clock, self.pairs)
-            self.result[start + some[done]] = counts[done]
+            self.result[start + some] = counts
             self.visited[ENUMERATED] += int(done.sum())
 
     def _counterexample(self, low: Array, high: Array, pair: Pair) -> NDArray[Any]:
@@ -268,27 +263,25 @@ def _exactly(frame: Frame, low: Array, high: Array, counts: Array, cells: Array)
     return found
 
 
-def combinations(frame: Frame, low: Array, high: Array) -> tuple[Array, Array]:
+def combinations(frame: Frame, low: Array, high: Array, swept: bool = False) -> tuple[Array, Array]:
     """All combinations of A and of displacements in a box, (flips, n0), and the displacements (flips, features).
 
-    Errors: ValueError if there is no end of them, or more than MOST_FLIPS.
+    swept: but for those of continuous features, which are 0. Errors: ValueError if there is no end of them, or more
+    than MOST_FLIPS.
     """
-    ranges, features = [], [*frame.sensitive.tolist(), *np.flatnonzero(frame.eps > 0).tolist()]
+    ranges, features = [], np.flatnonzero((frame.is_sensitive | (frame.eps > 0)) & ~(frame.is_range & swept))
     for i in features:
-        if frame.eps[i] and frame.is_range[i]:
-            raise ValueError("an enumeration of a relaxed feature that is continuous")
+        if frame.is_range[i] and (frame.eps[i] or low[i] < high[i]):
+            raise ValueError("an enumeration of flip sets in which something continuous moves")
         a, b = (-frame.eps[i], frame.eps[i]) if frame.eps[i] else (low[i], high[i])
-        if frame.is_range[i] and a < b:
-            raise ValueError("an enumeration of a sensitive feature that is continuous")
         ranges.append(np.arange(b - a + 1) + a)
-    if prod(len(r) for r in ranges) > MOST_FLIPS:
+    count = prod(len(r) for r in ranges)
+    if count > MOST_FLIPS:
         raise ValueError(f"an enumeration of flip sets of more than {MOST_FLIPS} points")
-    grid = np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1).reshape(-1, len(ranges))
-    moved = np.zeros((len(grid), len(frame.domain.features)))
-    for j, i in enumerate(features):
-        if frame.eps[i]:
-            moved[:, i] = grid[:, j]
-    return frame.inputs(grid, np.array(features)), moved
+    grid = np.stack([*(g.reshape(-1) for g in np.meshgrid(*ranges, indexing="ij")), np.zeros(count)], axis=1)[:, :-1]
+    moved = np.zeros((count, len(frame.domain.features)))
+    moved[:, features] = grid * (frame.eps[features] > 0)
+    return frame.inputs(grid, features), moved
 
 
 def allowed(frame: Frame, values: Array, moved: Array) -> NDArray[np.bool_] | None:

@@ -62,6 +62,8 @@ class Lines(NamedTuple):
     absolute2: Floats
     weight: Floats
     gain: Floats
+    sizes: Floats
+    kept: Floats
 
 
 class Box(NamedTuple):
@@ -73,6 +75,7 @@ class Box(NamedTuple):
     worst: NDArray[np.bool_]
     variance: Floats
     fourth: Floats
+    lost: Floats
 
 
 class Form(NamedTuple):
@@ -157,7 +160,7 @@ def tail(x: float, excess: float) -> float:
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _trim(box: Box, lines: Lines, at: int, n: int, free: int, ends: Any, kappa: float) -> Any:
+def _trim(box: Box, lines: Lines, neuron: int, at: int, n: int, free: int, ends: Any, kappa: float) -> Any:
     """(low, high, missed share): a shorter range of the neuron whose rows' entries are at, at + n, …
 
     ends: (low, centre, high).
@@ -176,18 +179,26 @@ def _trim(box: Box, lines: Lines, at: int, n: int, free: int, ends: Any, kappa: 
         return low, high, 0.0
     sigma, excess = math.sqrt(square), fourth / (square * square)
     base = max(base, 0.0)
+    if kappa < 0:
+        w = min(0.6, -kappa * lines.kept[neuron] * sigma)
+        kappa = math.sqrt(-2 * math.log(w)) if w > 1e-9 else 6.0
     reach = base + kappa * sigma
-    if centre - reach > 0:
-        return 0.0, high, tail((centre - base) / sigma, excess)
-    if centre + reach < 0:
-        return low, 0.0, tail((-centre - base) / sigma, excess)
     missed = 0.0
-    if centre - reach > low:
-        low = centre - reach
-        missed += tail(kappa, excess)
-    if centre + reach < high:
-        high = centre + reach
-        missed += tail(kappa, excess)
+    if centre - reach > 0:
+        low, missed = 0.0, tail((centre - base) / sigma, excess)
+    elif centre + reach < 0:
+        high, missed = 0.0, tail((-centre - base) / sigma, excess)
+    else:
+        if centre - reach > low:
+            low = centre - reach
+            missed += tail(kappa, excess)
+        if centre + reach < high:
+            high = centre + reach
+            missed += tail(kappa, excess)
+    for r in range(free):
+        f, c = inputs[r], rows[at + r * n]
+        if not worst[f]:
+            box.lost[f] += missed * c * c * variance[f] / square
     return low, high, missed
 
 
@@ -204,8 +215,8 @@ def _relax(net: Net, lines: Lines, box: Box, k: int, free: int, kappa: float) ->
         n = first + j
         centre, s = centres[n], slopes[n]
         low, high = centre - radii[n], centre + radii[n]
-        if low < 0 < high and s != 1 and kappa > 0:
-            low, high, share = _trim(box, lines, row + j, width, free, (low, centre, high), kappa)
+        if low < 0 < high and s != 1 and kappa != 0:
+            low, high, share = _trim(box, lines, n, row + j, width, free, (low, centre, high), kappa)
             missed += share
         if low < 0 < high and s != 1:
             line = (high - s * low) / (high - low)
@@ -279,6 +290,8 @@ def _next(net: Net, lines: Lines, k: int, count: int) -> int:
 @njit(cache=True, nogil=True, _nrt=False)
 def upwards(net: Net, lines: Lines, box: Box, free: int, kappa: float) -> float:
     """All hidden layers. Returns the missed share."""
+    for f in range(len(box.lost)):
+        box.lost[f] = _ZERO
     _first(net, lines, box, free)
     missed, count = _relax(net, lines, box, 0, free, kappa), free
     for k in range(1, len(net.width)):
@@ -311,6 +324,7 @@ def downwards(net: Net, lines: Lines, free: int, form: Form) -> Any:
         bent = False
         for j in range(n):
             weight[j] = gain[j] = _ZERO
+            lines.sizes[a + j] = abs(signed[j])
             if bend[a + j] > 0:
                 bent = True
                 size = abs(signed[j])

@@ -203,6 +203,8 @@ def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any
         best = (fair, unfair, kind, feature, 0.0)
         guess = 1 - fair - unfair
     split = _split(axes, room, ends)
+    for n in range(len(room.lines.kept)):
+        room.lines.kept[n] = room.lines.sizes[n] / sigma
     kappa = 0.0
     for trim in rules.trims:
         if guess < 0.01:
@@ -215,13 +217,18 @@ def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any
         rough = _guess(c, e, reach, _deviation(axes, room, ends), missed)
         if rough < guess:
             guess, kappa = rough, trim
-    if kappa > 0:
+    if kappa != 0:
         c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, kappa)
-        k, _ = fibre(axes, low, high, room.g, room.rho, np.inf)
+        k, share = fibre(axes, low, high, room.g, room.rho, reach.most + 2 * rules.margin)
         fair, unfair, _, _ = _counted(axes, room, ends, (c, e, reach, k, 1.0))
         fair, unfair = max(0.0, fair - missed), max(0.0, unfair - missed)
         if fair + unfair > best[0] + best[1]:
             best = (fair, unfair, TRIMMED, 0, kappa)
+        if rules.mode[0] == 3:
+            sigma = _deviation(axes, room, ends)
+            for f in range(len(room.score)):
+                room.score[f] = rules.mode[1] * room.score[f] / sigma + room.box.lost[f]
+            split = _split(axes, room, ends)
         if rules.mode[0] == 0 or (rules.mode[0] == 2 and guess < 0.9):
             split = _split(axes, room, ends)
     if best[0] + best[1] < _WORTH:

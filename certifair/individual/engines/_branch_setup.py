@@ -79,8 +79,8 @@ def room_of(net: Net, axes: Axes) -> Room:
 
     of_neurons = [floats(neurons) for _ in range(6)]
     passed = [floats(wide) for _ in range(6)]
-    lines = Lines(floats(rows), *of_neurons, floats(wide), whole(wide), whole(1), *passed)
-    box = Box(*(floats(inputs) for _ in range(2)), whole(inputs), np.zeros(inputs, dtype=np.bool_), *(floats(inputs) for _ in range(2)))
+    lines = Lines(floats(rows), *of_neurons, floats(wide), whole(wide), whole(1), *passed, floats(neurons), floats(neurons))
+    box = Box(*(floats(inputs) for _ in range(2)), whole(inputs), np.zeros(inputs, dtype=np.bool_), *(floats(inputs) for _ in range(3)))
     bins = 2 * BINS + 4 * features
     grid = Grid(BINS, floats(bins), floats(bins), np.zeros(bins + 1), whole(features), np.zeros(features), np.zeros(4))
     return Room(

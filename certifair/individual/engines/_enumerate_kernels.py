@@ -73,16 +73,16 @@ def _last(weight: Floats, bias: float, h: Floats, z: Floats) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def _keep(value: Floats, number: int, high: Floats, high_at: Any, low: Floats, low_at: Any) -> None:
-    """The largest and smallest so far, and which combination they were."""
+def _keep(value: Floats, number: int, r: int, best: Floats, where: Any) -> None:
+    """The largest and smallest so far of the people from r on, and which combination they were."""
     for p in range(LANES):
-        more = value[p] > high[p]
-        high[p] = value[p] if more else high[p]
-        high_at[p] = number if more else high_at[p]
+        more = value[p] > best[0, r + p]
+        best[0, r + p] = value[p] if more else best[0, r + p]
+        where[0, r + p] = number if more else where[0, r + p]
     for p in range(LANES):
-        less = value[p] < low[p]
-        low[p] = value[p] if less else low[p]
-        low_at[p] = number if less else low_at[p]
+        less = value[p] < best[1, r + p]
+        best[1, r + p] = value[p] if less else best[1, r + p]
+        where[1, r + p] = number if less else where[1, r + p]
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
@@ -97,8 +97,9 @@ def extremes(people: Floats, delta: Floats, net: tuple[Any, Floats, Any], start:
     base = np.empty((widest, LANES), dtype=np.float32)
     one, two = np.empty_like(base), np.empty_like(base)
     for r in range(0, people.shape[1], LANES):
-        span = slice(r, r + LANES)
-        one[:n] = people[:, span]
+        for j in range(n):
+            for p in range(LANES):
+                one[j, p] = people[j, r + p]
         _dense(numbers[: m * n].reshape(m, n), numbers[m * n : m * n + m], one, base)
         slopes = numbers[m * n + m : m * n + 2 * m]
         for k in range(len(delta)):
@@ -108,7 +109,7 @@ def extremes(people: Floats, delta: Floats, net: tuple[Any, Floats, Any], start:
                     one[i, p] = base[i, p] + by
                 _activate(one[i], slopes[i], curves[i])
             value = _others(net, one, two)
-            _keep(value, start + k, best[0, span], where[0, span], best[1, span], where[1, span])
+            _keep(value, start + k, r, best, where)
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)

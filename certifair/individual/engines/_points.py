@@ -57,7 +57,7 @@ def inside(domain: Domain, rows: Array) -> Mask:
     found = _inside(rows, low, high, whole)
     for feature, group in zip(domain.features, domain.columns, strict=True):
         if feature.kind == "one_hot":
-            pass
+            found &= rows[:, list(group)].sum(axis=1) == 1
     return found
 
 
@@ -134,7 +134,8 @@ def affine(points: Numbers, weight: Numbers, bias: Numbers) -> Any:
     out = np.empty((len(points), len(bias)), dtype=points.dtype)
     for r in range(len(points)):
         row = out[r]
-        row[:] = bias
+        for i in range(len(bias)):
+            row[i] = bias[i]
         for j in range(len(weight)):
             by = points[r, j]
             if by != 0:

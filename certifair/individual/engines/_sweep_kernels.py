@@ -29,26 +29,34 @@ def _crossings(z: Array, slope: Array) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _insert(share: Array, count: int, value: float) -> None:
+    """Into the first `count` numbers, which are sorted and stay so. (np.sort takes seconds to compile.)"""
+    while count and share[count - 1] > value:
+        share[count] = share[count - 1]
+        count -= 1
+    share[count] = value
+
+
+@njit(cache=True, nogil=True)
 def _cut(x: Array, z: Array, slope: Array, count: int) -> tuple[Array, Array]:
     """Places and their z with the `count` places where a neuron is 0 among them."""
     n, m = z.shape
     places, values = np.empty(n + count), np.empty((n + count, m))
-    share = np.empty(len(slope))
+    share = np.empty(m + 1)
+    share[0] = 0.0
     at = 0
-    for t in range(n - 1):
-        places[at], values[at] = x[t], z[t]
-        at += 1
-        found = 0
+    for t in range(n):
+        found = 1
+        after = min(t + 1, n - 1)
         for i in range(m):
-            if slope[i] != 1 and ((z[t, i] < 0) != (z[t + 1, i] < 0)):
-                share[found] = z[t, i] / (z[t, i] - z[t + 1, i])
+            if slope[i] != 1 and ((z[t, i] < 0) != (z[after, i] < 0)):
+                _insert(share, found, z[t, i] / (z[t, i] - z[after, i]))
                 found += 1
-        for s in np.sort(share[:found]):
-            places[at] = x[t] + s * (x[t + 1] - x[t])
+        for k in range(found):
+            places[at] = x[t] + share[k] * (x[after] - x[t])
             for i in range(m):
-                values[at, i] = z[t, i] + s * (z[t + 1, i] - z[t, i])
+                values[at, i] = z[t, i] + share[k] * (z[after, i] - z[t, i])
             at += 1
-    places[at], values[at] = x[n - 1], z[n - 1]
     return places, values
 
 
@@ -98,10 +106,11 @@ def sweep(
         for k in range(len(delta)):
             if found[0, 0, r] > enough and found[1, 0, r] < -enough:
                 break
-            x = ends[:, r].copy()
-            z = np.empty((2, base.shape[1]))
+            x, z = np.empty(2), np.empty((2, base.shape[1]))
             for t in range(2):
-                z[t] = base[r] + delta[k] + direction * x[t]
+                x[t] = ends[t, r]
+                for i in range(base.shape[1]):
+                    z[t, i] = base[r, i] + delta[k, i] + direction[i] * x[t]
             places, values = _walk(x, z, net[0], net[1])
             for t in range(len(places)):
                 if values[t] > found[0, 0, r]:
