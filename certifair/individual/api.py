@@ -16,7 +16,7 @@ from certifair.errors import InputError
 from certifair.evidence.rows_file import rows_of
 from certifair.evidence.witness import MOST_FLIPS, SWEPT_INPUTS, Rows, Tree, Witness, layers_to_json
 from certifair.individual import engines
-from certifair.individual.engines.base import Array, Progress, Proposal, Task
+from certifair.individual.engines.base import Array, Engine, Progress, Proposal, Task
 from certifair.individual.networks import network_of
 from certifair.spec.domain import Domain
 from certifair.spec.domain_file import load_domain
@@ -50,7 +50,7 @@ def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
     domain: Domain | Path | str,
     rows: Array | Path | str | None = None,
     *,
-    method: str = "auto",
+    method: str | Engine = "auto",
     threshold: Fraction | None = None,
     seconds: float | None = None,
     memory: int = 2 << 30,
@@ -76,7 +76,9 @@ def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
     _check_widths(layers, domain)
     table = None if rows is None else table_of(rows, domain)
     seed = None if resume is None else _seed(resume, layers, domain)
-    engine = engines.get(_picked(domain, table) if method == "auto" else method)
+    engine = (
+        method if isinstance(method, Engine) else engines.get(_picked(domain, table) if method == "auto" else method)
+    )
     until = deadline if check is None or deadline is None else started + SEARCH * (deadline - started)
     task = Task(layers, domain, until, memory, processes or os.cpu_count() or 1, progress, seed)
     found: Proposal[Rows] | Proposal[Tree] = engine.domain(task) if table is None else engine.rows(task, table)

@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from certifair.checks._individual import by_integers
 from certifair.checks._individual.check import Checked, check_witness
 from certifair.evidence.witness import (
     ALL,
@@ -174,3 +175,24 @@ def test_leaves_never_claim_more_than_is_true(seed, relaxed):
             assert share.negative <= negative
             assert share.positive + share.negative + share.mixed <= positive + negative
             assert share.falsified <= unfair
+
+
+def in_integers(layers, d, about, rows=()):
+    return by_integers.check(Witness(layers_to_json(layers), d, about, "test"), rows)
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+@pytest.mark.parametrize("seed", range(30))
+def test_integers_agree_and_never_claim_more_than_is_true(seed, relaxed):
+    rng, layers, d = random_case(seed + 2000, relaxed=relaxed)
+    positive, negative, unfair = truth(layers, d)
+    real, single = in_integers(layers, d, leaf(ENUMERATED))
+    assert real == (positive, negative, 0, unfair)
+    shares = check(layers, d, leaf(ENUMERATED)).shares["float32"]
+    assert abs(shares.falsified - single[3]) + abs(shares.positive - single[0]) + abs(shares.negative - single[1]) == 0
+    tree = random_tree(rng, d, [OPEN, ENUMERATED, COUNTED, FIBRES], depth=2)
+    for p, n, m, f in in_integers(layers, d, tree):
+        assert p <= positive
+        assert n <= negative
+        assert p + n + m <= positive + negative
+        assert f <= unfair

@@ -72,10 +72,14 @@ def individual_cases() -> list[Case]:
         _credit(
             "individual",
             "PASS",
+            WHOLE + asked("sex", "0.6") + asked("moved", "0.3", "relaxed = { hours = 1 }\n"),
+            beyond(sampled, {5: 8}),
+        ),
+        _credit(
+            "individual-single",
+            "PASS",
             WHOLE
-            + asked("sex", "0.6")
             + asked("age", "1", features='"age"')
-            + asked("moved", "0.3", "relaxed = { hours = 1 }\n")
             + asked("single", "0.6", 'method = "float32"\n', '"sex", "age"'),
             beyond(sampled, {5: 8}),
         ),
@@ -93,18 +97,15 @@ def individual_cases() -> list[Case]:
         _credit(
             "individual-finite",
             "FAIL",
-            FINITE
-            + asked("sex", "0.8", domain)
-            + asked("moved", "0.9", domain + "relaxed = { hours = 1 }\n")
-            + asked("unproven", "0.1", domain),
+            FINITE + asked("sex", "0.8", domain) + asked("moved", "0.9", domain + "relaxed = { hours = 1 }\n"),
             sampled,
             sex=tree((ENUMERATED, 0, 0)),
             moved=tree((SPLIT, HOURS, 3), (ENUMERATED, 0, 0), (ENUMERATED, 0, 0)),
         ),
         _credit(
             "individual-domain",
-            "PASS",
-            RANGES + asked("sex", "0.5", domain) + asked("along", "0.5", domain),
+            "UNDECIDED",
+            RANGES + asked("sex", "0.5", domain) + asked("along", "0.5", domain) + asked("unproven", "0.1", domain),
             sampled,
             sex=halved(5, (COUNTED, 0, 0)),
             along=halved(4, (FIBRES, INCOME, 0)),

@@ -10,7 +10,7 @@ from certifair.exact.decimals import format_rational, parse_rational
 from tests.golden.forge import Json, put, rederived
 from tests.golden.stream_lies import NOBODY, Edit, Lies, claim_of, member, passed, role
 
-ROWS, FINITE = "individual", "individual-finite"
+ROWS, SINGLE, FINITE, VOLUME = "individual", "individual-single", "individual-finite", "individual-domain"
 
 
 def figures(name: str, certified: str, falsified: str, outside: int | None = None) -> Edit:
@@ -70,7 +70,7 @@ def _terms() -> Lies:
     made: dict[str, list[Any]] = {
         "comparator": [member("sex", "comparator", "<=")],
         "threshold-negative": [member("sex", "threshold", "-0.1"), rederived],
-        "threshold-above-1": [member("age", "threshold", "1.01"), rederived],
+        "threshold-above-1": [member("sex", "threshold", "1.01"), rederived],
         "tau": [member("sex", "tau", "0.1"), rederived],
         "least-group": [member("sex", "minGroupSize", 0), rederived],
         "intersectional": [member("sex", "intersectional", True), rederived],
@@ -116,18 +116,18 @@ def _domains() -> Lies:
         "half-a-range": [ranged("sex", "income", low="0")],
         "values-of-a-number": [ranged("sex", "income", values=["1"])],
         "eps-of-a-number": [ranged("sex", "income", eps="0.1"), bare],
-        "eps-of-a-category": [ranged("age", "sex", eps="1")],
         "eps-negative": [ranged("sex", "hours", eps="-1")],
         "eps-half": [ranged("moved", "hours", eps="0.5"), figures("moved", "12", "0")],
         "eps-of-the-sensitive": [member("moved", "sensitiveFeatures", ["sex", "hours"])],
         "number-is-sensitive": [member("sex", "sensitiveFeatures", ["sex", "income"]), bare],
     }
     found: Lies = {f"individual-{name}": (ROWS, [*edits, rederived]) for name, edits in made.items()}
+    found["individual-eps-of-a-category"] = (SINGLE, [ranged("age", "sex", eps="1"), rederived])
     wide = str(10**15 + 1)
     found["individual-range-beyond"] = ("individual-fail", [ranged("sex", "income", high=wide), rederived])
     found["individual-range-without-end"] = ("individual-fail", [ranged("sex", "income", high=None), rederived])
     number = ranged("unproven", "income", kind="number", low=None, high=None)
-    found["individual-domain-of-a-number"] = (FINITE, [number, member("unproven", "witness/units", "7"), rederived])
+    found["individual-domain-of-a-number"] = (VOLUME, [number, member("unproven", "witness/units", "7"), rederived])
     found["individual-domain-with-an-eps-of-the-sensitive"] = (FINITE, [ranged("moved", "sex", eps="1"), rederived])
     return found
 
@@ -143,11 +143,8 @@ def _figures() -> Lies:
         "falsified-half": [figures("sex", "22", "13/2")],
         "units": [member("sex", "witness/units", "31")],
         "units-fewer": [member("sex", "witness/units", "29"), figures("sex", "21", "7")],
-        "what-is-no-input-matters": [figures("age", "29", "0")],
         "model": [member("sex", "witness/model", NOBODY)],
         "preprocessing": [member("sex", "witness/preprocessing", NOBODY)],
-        "model-null": [member("age", "witness/model", None), member("age", "witness/preprocessing", None),
-                       figures("age", "0", "0")],
         "proof-of-nothing": [member("sex", "witness/proof", NOBODY)],
         "of-another-model": [put("system/model/sha256", NOBODY)],
         "of-another-preprocessing": [put("system/preprocessing", NOBODY)],
@@ -155,6 +152,15 @@ def _figures() -> Lies:
     }  # fmt: skip
     found: Lies = {f"individual-{name}": (ROWS, [*edits, rederived]) for name, edits in made.items()}
     others: dict[str, tuple[str, list[Any]]] = {
+        "what-is-no-input-matters": (SINGLE, [figures("age", "29", "0")]),
+        "model-null": (
+            SINGLE,
+            [
+                member("age", "witness/model", None),
+                member("age", "witness/preprocessing", None),
+                figures("age", "0", "0"),
+            ],
+        ),
         "served-certified": ("individual-served", [figures("sex", "1", "0")]),
         "served-falsified": ("individual-served", [figures("sex", "0", "1")]),
         "served-outside": ("individual-served", [figures("sex", "0", "0", 1)]),
@@ -167,12 +173,12 @@ def _figures() -> Lies:
         "proof-missing": (FINITE, [_without_witness]),
         "units-of-a-domain": (FINITE, [member("sex", "witness/units", "29")]),
         "units-with-the-sensitive": (FINITE, [member("sex", "witness/units", "56")]),
-        "units-of-people": (FINITE, [member("unproven", "witness/units", "30")]),
-        "units-inside": ("individual-domain", [member("sex", "witness/units", "203/10")]),
-        "units-rounded": ("individual-domain", [member("sex", "witness/units", "20")]),
-        "volume-too-large": ("individual-domain", [figures("sex", "20", "1")]),
+        "units-of-people": (VOLUME, [member("unproven", "witness/units", "30")]),
+        "units-inside": (VOLUME, [member("sex", "witness/units", "203/10")]),
+        "units-rounded": (VOLUME, [member("sex", "witness/units", "20")]),
+        "volume-too-large": (VOLUME, [figures("sex", "20", "1")]),
         "outside-of-a-domain": (FINITE, [member("sex", "witness/outside", 1)]),
-        "range-of-other-units": (FINITE, [ranged("unproven", "hours", high="7")]),
+        "range-of-other-units": (VOLUME, [ranged("unproven", "hours", high="7")]),
     }
     return found | {f"individual-{name}": (base, [*edits, rederived]) for name, (base, edits) in others.items()}
 
@@ -276,37 +282,37 @@ def individual_lies() -> Lies:
         "falsified": [figures("sex", "21", "8")],
         "outside-denied": [member("sex", "witness/outside", 0)],
         "outside-invented": [figures("sex", "21", "7", 2)],
-        "float32-certified": [figures("single", "23", "6")],
         "example-swapped": [turned("sex")],
         "example-of-another": [member("sex", "witness/examples/0/row", "29")],
         "example-of-somebody": [member("sex", "witness/examples/0/row", "nobody")],
         "threshold-loosened": [member("sex", "threshold", "0.1")],
-        "method": [member("single", "method", "real")],
-        "feature-left-out": [member("single", "sensitiveFeatures", ["sex"])],
-        "another-feature": [member("age", "sensitiveFeatures", ["region"])],
         "range-narrowed": [ranged("sex", "hours", high="5")],
         "range-widened": [ranged("sex", "hours", high="8")],
         "number-ranged": [ranged("sex", "income", kind="continuous", low="0", high="3")],
         "value-added": [ranged("sex", "sex", values=["f", "m", "x"])],
-        "columns-swapped": [member("age", "domain", lambda items: items[::-1])],
         "eps": [ranged("moved", "hours", eps="2")],
         "left-out": [lambda p: p["claims"].pop(0)],
     }
     found: Lies = {f"individual-{name}": (ROWS, edits) for name, edits in made.items()}
     little = Fraction(1, 2**60)
     others: dict[str, tuple[str, list[Any]]] = {
+        "float32-certified": (SINGLE, [figures("single", "23", "6")]),
+        "method": (SINGLE, [member("single", "method", "real")]),
+        "feature-left-out": (SINGLE, [member("single", "sensitiveFeatures", ["sex"])]),
+        "another-feature": (SINGLE, [member("age", "sensitiveFeatures", ["region"])]),
+        "columns-swapped": (SINGLE, [member("age", "domain", lambda items: items[::-1])]),
         "domain-certified": (FINITE, [figures("sex", "24", "4")]),
         "domain-falsified-doubled": (FINITE, [figures("sex", "18", "10")]),
-        "domain-unproven": (FINITE, [figures("unproven", "23", "0")]),
+        "domain-unproven": (VOLUME, [figures("unproven", "15", "0")]),
         "domain-proof-denied": (FINITE, [member("sex", "witness/proof", None)]),
         "domain-proof-lent": (
-            FINITE, [lambda p: claim_of(p, "unproven")["witness"].update(proof=claim_of(p, "sex")["witness"]["proof"])],
+            VOLUME, [lambda p: claim_of(p, "unproven")["witness"].update(proof=claim_of(p, "sex")["witness"]["proof"])],
         ),
         "domain-example": (FINITE, [turned("sex")]),
         "domain-of-another-proof": (FINITE, [role("witness", sha256=NOBODY), *(
             member(name, "witness/proof", NOBODY) for name in ("sex", "moved"))]),
-        "volume-certified": ("individual-domain", [member("sex", "witness/certified", more(little))]),
-        "volume-falsified": ("individual-domain", [member("along", "witness/falsified", more(little))]),
+        "volume-certified": (VOLUME, [member("sex", "witness/certified", more(little))]),
+        "volume-falsified": (VOLUME, [member("along", "witness/falsified", more(little))]),
         "served-otherwise": ("individual-served", [member("sex", "threshold", "0.2")]),
     }  # fmt: skip
     return found | {f"individual-{name}": lie for name, lie in others.items()}

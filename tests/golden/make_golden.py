@@ -80,17 +80,14 @@ STORED = {
     "stream-eta-of-a-step-before", "stream-prior-too-small", "stream-bound-in-spite-of-faults", "chain-head",
     "chain-no-log", "stream-head", "stream-last-multiplier", "stream-steps-fail",
     "unknown-form", "moment-without-span", "bound-without-prior",
-    "individual-served-passes", "individual-passes-over-fail", "individual-threshold-above-1",
-    "individual-column-twice",
-    "individual-range-reversed", "individual-integer-from-a-fraction", "individual-eps-of-the-sensitive",
-    "individual-number-is-sensitive", "individual-domain-of-a-number", "individual-certified-too-large",
-    "individual-what-is-no-input-matters", "individual-served-certified", "individual-nothing-certified",
-    "individual-another-proof", "individual-units-of-a-domain", "individual-outside-of-a-domain",
-    "individual-example-fewer", "individual-example-points-equal", "individual-example-above-its-range",
-    "individual-example-moves-too-far", "individual-example-changes-hours", "individual-statement",
-    "individual-estimate", "domain-of-a-replay", "individual-scores", "rows-of-a-domain", "examples-4",
-    "individual-certified", "individual-outside-denied", "individual-domain-certified",
-    "individual-domain-falsified-doubled", "individual-domain-unproven", "individual-eps", "individual-example-swapped",
+    "individual-served-passes", "individual-passes-over-fail", "individual-column-twice", "individual-range-reversed",
+    "individual-eps-of-the-sensitive", "individual-domain-of-a-number", "individual-certified-too-large",
+    "individual-what-is-no-input-matters", "individual-served-certified", "individual-another-proof",
+    "individual-units-of-a-domain", "individual-outside-of-a-domain", "individual-example-fewer",
+    "individual-example-points-equal", "individual-example-above-its-range", "individual-example-moves-too-far",
+    "individual-example-changes-hours", "individual-statement", "individual-estimate", "domain-of-a-replay",
+    "individual-scores", "individual-certified", "individual-outside-denied", "individual-domain-falsified-doubled",
+    "individual-eps", "individual-example-swapped",
 }  # fmt: skip
 Json = dict[str, Any]
 INDEX: list[Json] = []
@@ -131,9 +128,10 @@ def bent(**changes: Any) -> Json:
 
 
 def lean(predicate: Json) -> Json:
-    """The same with less prose: small files."""
+    """The same with less prose: small files. Their base64 ends in padding, which some of the bad ones bend."""
     claims = [{**claim, "assumptions": []} for claim in predicate["claims"]]
-    return {**predicate, "claims": claims, "environment": {}, "nonClaims": ["-"]}
+    found = {**predicate, "claims": claims, "environment": {}, "nonClaims": ["-"]}
+    return found if len(canonical(statement(found))) % 3 else {**found, "nonClaims": ["--"]}
 
 
 def make_accepted(folder: Path) -> None:

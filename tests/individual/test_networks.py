@@ -120,6 +120,13 @@ class Own(LogisticRegression):  # type: ignore[misc]
         return -super().decision_function(X)
 
 
+class Alike(Own):
+    pass
+
+
+Alike.__name__ = "LogisticRegression"
+
+
 class Strange(BaseEstimator):  # type: ignore[misc]
     pass
 
@@ -161,6 +168,8 @@ THREE = np.arange(80) % 3
         (lambda: StandardScaler().fit(X), "StandardScaler: is no classifier"),
         (lambda: Own().fit(X, Y), "Own: is no model that can be read; give an ONNX file"),
         (lambda: make_pipeline(Own()).fit(X, Y), "Own: is no classifier that can be read"),
+        (lambda: make_pipeline(Alike()).fit(X, Y), "LogisticRegression: is no classifier that can be read"),
+        (lambda: Alike().fit(X, Y), "LogisticRegression: is no model that can be read"),
         (Strange, "Strange: is no model"),
         (lambda: None, "NoneType: is no model that can be read"),
         (lambda: 3.5, "float: is no model"),

@@ -193,6 +193,29 @@ def test_float32_in_any_order_stays_within_the_bound(norms: bool, spread: float)
     assert max(bounded) > 0.05
 
 
+@pytest.mark.parametrize("kind", ["factor", "divisor", "norm", "affine"])
+def test_the_bound_of_one_step_is_nearly_attained(kind: str) -> None:
+    """With half as many roundings (of BatchNorm a quarter) it would not be one."""
+    rng = np.random.default_rng(11)
+    used = []
+    for _ in range(400):
+        x, a, b = (np.float32(v) for v in rng.uniform(1, 2, 3))
+        factor, divisor = (a, 1.0) if kind == "factor" else (1.0, a)
+        shift = float(np.float32(rng.choice([2.0**-12, 1, 2**12]) * b))
+        match kind:
+            case "norm":
+                mean, spread, by = (rng.choice([2.0**-12, 1], 3) * [a, b, 1.7]).astype(np.float32).astype(np.float64)
+                step: Step = BatchNorm(0, -np.array([mean]), np.array([spread]), 0.0, np.array([by]), np.array([shift]))
+            case "affine":
+                step = Affine(0, np.array([[float(a)]]), np.array([shift]))
+            case _:
+                step = scaled(factor, divisor, shift)
+        network = one(step)
+        computed = oracle.run_float32(network, np.array([x]), rng)
+        used.append(assert_bounded(network, layers_of(network), np.array([float(x)]), computed) or Fraction(0))
+    assert max(used) > (0.25 if kind == "norm" else 0.51)
+
+
 def to_onnx(network: Network) -> bytes:
     """The same steps as an ONNX file in float32."""
     onnx = pytest.importorskip("onnx", reason="the ONNX package is absent: nothing can be written for onnxruntime")

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from certifair.checks._individual import rows as of_rows
 from certifair.checks._individual import trees
 from certifair.checks._individual.boxes import Frame
-from certifair.checks._individual.counting import FALSIFIED
 from certifair.checks._individual.floats import Array, Prepared
 from certifair.checks._individual.points import LEVELS, Judge
 from certifair.checks._individual.trees import Clock, Pair
@@ -91,6 +90,8 @@ def check_witness(
         raise ValueError("a witness of another network or another domain")
     if layers.inputs != domain.inputs:
         raise ValueError(f"a network of {layers.inputs} inputs, a domain of {domain.inputs}")
+    if not layers.piecewise_linear:
+        return _nothing(witness, rows)
     judge, frame, clock = Judge.of(Prepared(layers)), Frame(domain), Clock(deadline, progress)
     if isinstance(witness.about, Tree):
         found = _of_domain(trees.check_tree(judge, frame, witness.about, clock))
@@ -99,11 +100,19 @@ def check_witness(
     return dataclasses.replace(found, seconds=monotonic() - began, complete=not clock.cut_off)
 
 
+def _nothing(witness: Witness, rows: Any) -> Checked:
+    """Of a network with curves nothing is proven here."""
+    if isinstance(witness.about, Tree):
+        units = Fraction(witness.domain.units)
+        return Checked(dict.fromkeys(LEVELS, Shares(units, *[Fraction(0)] * 4)))
+    none = np.zeros(len(rows), dtype=np.int8)
+    return Checked(verdicts=dict.fromkeys(LEVELS, none), reasons=none + of_rows.CURVED)
+
+
 def _of_domain(result: trees.TreeResult) -> Checked:
     shares = {}
     for level, counts in zip(LEVELS, result.counts, strict=True):
         shares[level] = Shares(result.units, *counts)
-        assert FALSIFIED == 3
     pairs = tuple((-1, pair) for pair in result.pairs)
     return Checked(shares, pairs=pairs, nodes=result.visited)
 

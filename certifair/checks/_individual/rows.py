@@ -20,13 +20,14 @@ Ints = NDArray[np.int64]
 FAIR: Final = 1
 UNFAIR: Final = 2
 SWEPT_AT_ONCE: Final = 256
-NOTHING, OUTSIDE, NOT_CLAIMED, NEAR_TIE, LATE = range(5)
+NOTHING, OUTSIDE, NOT_CLAIMED, NEAR_TIE, LATE, CURVED = range(6)
 REASONS: Final = (
     "",
     "the row is outside the domain",
     "the engine found no proof",
     "a point of its flip set is too near to the decision's boundary",
     "the time was over before this row was checked",
+    "the network has sigmoid or tanh neurons inside",
 )
 
 
@@ -139,7 +140,11 @@ def _trees(
     judge: Judge, frame: Frame, about: Rows, rows: Array, values: Array, chosen: NDArray[np.bool_],
     inside: NDArray[np.bool_], clock: Clock, result: RowsResult,
 ) -> None:
-    """Each tree is about one flip set, as if everything were sensitive: its boxes contain one unit, fair or unfair."""
+    """Each tree is about one flip set, as if everything were sensitive: its boxes contain one unit, fair or unfair.
+
+    Ends of continuous ranges are rounded outwards, so that only a pair proves that the flip set itself is unfair.
+    """
+    exactly = not (frame.is_range & (frame.eps > 0)).any()
     which = np.flatnonzero(chosen)
     if len(about.trees) != len(which):
         raise ValueError("not a tree for every row that should have one")
@@ -150,12 +155,14 @@ def _trees(
         if not inside[row] or clock.late():
             continue
         found = check_tree(judge, frame.flip_sets, tree, clock, (low[row : row + 1], high[row : row + 1]))
-        for level, (positive, negative, mixed, unfair) in enumerate(found.counts):
-            result.verdict[row, level] = UNFAIR if unfair else int(positive + negative + mixed > 0)
-        result.reason[row] = NOTHING
         points = np.array(found.pairs[:1]).reshape(-1, 2, rows.shape[1])
-        member = frame.in_flip_set(np.repeat(rows[row : row + 1], 2 * len(points), axis=0), points.reshape(-1, rows.shape[1]))
-        if not member.all():
+        if not frame.in_flip_set(np.repeat(rows[[row]], 2 * len(points), axis=0), points.reshape(-1, rows.shape[1])).all():
             raise ValueError("a counterexample that is not in the flip set of its row")
+        signs = judge.signs(points.reshape(-1, rows.shape[1])).reshape(-1, 2, 2)
+        apart = (signs[:, 0] * signs[:, 1] < 0).any(axis=0)
+        for level, (positive, negative, mixed, unfair) in enumerate(found.counts):
+            proven = unfair and (exactly or apart[level])
+            result.verdict[row, level] = UNFAIR if proven else int(positive + negative + mixed > 0)
+        result.reason[row] = NOTHING
         result.rows.append(np.full(len(points), row))
         result.points.append(points)

@@ -59,7 +59,8 @@ def sweep(judge: Judge, frame: Frame, rows: Array, values: Array) -> Swept:
     """The flip sets of rows (rows, n0), with their values (rows, features). Errors: ValueError for too many inputs.
 
     Every piece is a box of the continuous inputs, for one combination of the others. A piece on which f has one sign
-    surely is done, and its middle is a point with this sign; others are halved; at last the exact range of f decides.
+    surely is done: if it meets the flip set (it may stick out of it by a rounding), it does so at the point nearest to
+    the row. Others are halved, and their middles are looked at; at last the exact range of f decides.
     """
     low, high, row = _pieces(frame, values)
     none = np.zeros((len(rows), 2), dtype=bool)
@@ -70,11 +71,12 @@ def sweep(judge: Judge, frame: Frame, rows: Array, values: Array) -> Swept:
         reach = reach + np.abs(box.centre) * 2.0**-50
         errors = level_errors(judge.net, box.ranges, frame.rounds)
         sign = np.stack([sure(box.centre - reach, box.centre + reach, errors[:, i]) for i in range(2)], axis=1)
-        member = np.flatnonzero(frame.in_flip_set(rows[row], box.middle))
-        found.seen(row[member], sign[member], box.middle[member])
-        unsure = np.flatnonzero((sign == 0).any(axis=1) & ~found.settled()[row])
-        inside = np.intersect1d(unsure, member)
-        found.seen(row[inside], judge.signs(box.middle[inside]), box.middle[inside])
+        for point, which in ((_nearest(frame, rows[row], box.middle, low, high), sign != 0), (box.middle, sign == 0)):
+            known = np.flatnonzero(which.any(axis=1) & ~found.settled()[row])
+            known = known[frame.in_flip_set(rows[row[known]], point[known])]
+            seen = sign[known] if point is not box.middle else judge.signs(point[known])
+            found.seen(row[known], seen, point[known])
+        unsure = np.flatnonzero((sign == 0).any(axis=1))
         left = unsure[~found.settled()[row[unsure]]]
         if not len(left) or depth == HALVINGS:
             break
@@ -104,6 +106,13 @@ def _pieces(frame: Frame, values: Array) -> tuple[Array, Array, Ints]:
         ends = (frame.root[0][0, i], frame.root[1][0, i]) if frame.is_sensitive[i] else (wide_low[row, i], wide_high[row, i])
         low[:, frame.first[i]], high[:, frame.first[i]] = ends
     return low, high, row
+
+
+def _nearest(frame: Frame, rows: Array, middle: Array, low: Array, high: Array) -> Array:
+    """The point of each piece that is nearest to its row in relaxed inputs; elsewhere the middle."""
+    point, near = middle.copy(), frame.first[frame.is_range & (frame.eps > 0)]
+    point[:, near] = np.clip(rows[:, near], low[:, near], high[:, near])
+    return point
 
 
 def _halved(low: Array, high: Array, row: Ints, slope: Array) -> tuple[Array, Array, Ints]:

@@ -4,9 +4,10 @@ Coordinates of a box: x = mid + half·t with t in [−1, 1]; only `free` inputs 
 is λz + μ ± ε over its range [l, u] (see `_relax`), so layer by layer z = rows·t + centre ± err, where the ε of all
 layers but the one below are rows of their own (a zonotope), and f(x) ∈ c + g·t ± e at last.
 
-Trimmed (kappa > 0): ranges that hold for most units only. A neuron's range over the box is worst ± Σ|row|, and as units
-are spread evenly few are further from its centre than kappa standard deviations. `missed` adds up estimates of the
-shares that are; what is found then holds for all other units. A checker counts those shares exactly.
+Trimmed: ranges that hold for most units only. Units are spread evenly over the box, so few of them bring a neuron near
+the ends of its range. `missed` adds up estimates of the shares that leave a shorter one (features that are not spread,
+and errors of the layers below, at their worst); what is found then holds for all other units. Which ranges are taken
+is free: what counts is the share of the units that leave them, which a checker counts exactly.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
 FAST = {"reassoc", "nsz", "contract", "nnan", "ninf", "arcp"}  # it only proposes; a checker decides
-_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_ZERO, _ONE = np.float32(0), np.float32(1)
+_STEPS = (1.5, 2.0, 2.5, 3.0, 3.5)
 
 
 class Net(NamedTuple):
@@ -44,7 +46,10 @@ class Net(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Room for what is known of the neurons of a box (`_relax`), and for what is passed up and down."""
+    """Room for what is known of the neurons of a box (`_relax`), and for what is passed up and down.
+
+    size: how strongly f depends on each neuron, found on the way down; price: what a unit of its error costs, trimmed.
+    """
 
     rows: Floats
     centre: Floats
@@ -62,12 +67,15 @@ class Lines(NamedTuple):
     absolute2: Floats
     weight: Floats
     gain: Floats
-    sizes: Floats
-    kept: Floats
+    size: Floats
+    price: Floats
 
 
 class Box(NamedTuple):
-    """Inputs' mid and half; the free ones; `worst`: not spread evenly; the variance of t and its fourth cumulant."""
+    """Inputs' mid and half; the free ones; `worst`: not spread evenly; the variance of t and its fourth cumulant.
+
+    lost: what share of the missed units lies with each input.
+    """
 
     mid: Floats
     half: Floats
@@ -160,7 +168,32 @@ def tail(x: float, excess: float) -> float:
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _trim(box: Box, lines: Lines, neuron: int, at: int, n: int, free: int, ends: Any, kappa: float) -> Any:
+def _choose(ends: Any, base: float, sigma: float, excess: float, price: float) -> Any:
+    """(low, high, missed share) of least missed + price·low·high/(low − high), what its error costs.
+
+    ends: (low, centre, high) of a neuron that strays by `base` at worst, and by sigma times something about normal.
+    Either the range is cut off some standard deviations from base, or at 0, if most units are on one side.
+    """
+    low, centre, high = ends
+    least, most, missed = low, high, 0.0
+    cost = price * low * high / (low - high)
+    for i in range(5):
+        reach = _STEPS[i] * sigma + base
+        down, up = max(low, centre - reach), min(high, centre + reach)
+        if down < 0 < up and (down > low or up < high):
+            share = tail(_STEPS[i], excess) * ((down > low) + (up < high))
+            other = share + price * down * up / (down - up)
+            if other < cost:
+                cost, least, most, missed = other, down, up, share
+    if abs(centre) > base:
+        share = tail((abs(centre) - base) / sigma, excess)
+        if share < cost:
+            least, most, missed = (0.0, high, share) if centre > 0 else (low, 0.0, share)
+    return least, most, missed
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _trim(box: Box, lines: Lines, neuron: int, at: int, n: int, free: int, ends: Any) -> Any:
     """(low, high, missed share): a shorter range of the neuron whose rows' entries are at, at + n, …
 
     ends: (low, centre, high).
@@ -177,33 +210,18 @@ def _trim(box: Box, lines: Lines, neuron: int, at: int, n: int, free: int, ends:
             fourth += part * part * fourths[f]
     if square <= 0:
         return low, high, 0.0
-    sigma, excess = math.sqrt(square), fourth / (square * square)
-    base = max(base, 0.0)
-    if kappa < 0:
-        w = min(0.6, -kappa * lines.kept[neuron] * sigma)
-        kappa = math.sqrt(-2 * math.log(w)) if w > 1e-9 else 6.0
-    reach = base + kappa * sigma
-    missed = 0.0
-    if centre - reach > 0:
-        low, missed = 0.0, tail((centre - base) / sigma, excess)
-    elif centre + reach < 0:
-        high, missed = 0.0, tail((-centre - base) / sigma, excess)
-    else:
-        if centre - reach > low:
-            low = centre - reach
-            missed += tail(kappa, excess)
-        if centre + reach < high:
-            high = centre + reach
-            missed += tail(kappa, excess)
-    for r in range(free):
-        f, c = inputs[r], rows[at + r * n]
-        if not worst[f]:
-            box.lost[f] += missed * c * c * variance[f] / square
+    excess = fourth / (square * square)
+    low, high, missed = _choose(ends, max(base, 0.0), math.sqrt(square), excess, lines.price[neuron])
+    if missed > 0:
+        for r in range(free):
+            f, c = inputs[r], rows[at + r * n]
+            if not worst[f]:
+                box.lost[f] += missed * c * c * variance[f] / square
     return low, high, missed
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _relax(net: Net, lines: Lines, box: Box, k: int, free: int, kappa: float) -> float:
+def _relax(net: Net, lines: Lines, box: Box, k: int, free: int, trimmed: bool) -> float:
     """Of each neuron of layer k: act(z) ∈ slope·z + middle ± error and |act' − slope| ≤ bend on its range; missed.
 
     With λ between slope and 1, act(z) − λz lies between 0 and the larger end, both ends equal for the λ taken.
@@ -215,8 +233,8 @@ def _relax(net: Net, lines: Lines, box: Box, k: int, free: int, kappa: float) ->
         n = first + j
         centre, s = centres[n], slopes[n]
         low, high = centre - radii[n], centre + radii[n]
-        if low < 0 < high and s != 1 and kappa != 0:
-            low, high, share = _trim(box, lines, n, row + j, width, free, (low, centre, high), kappa)
+        if trimmed and low < 0 < high and s != 1:
+            low, high, share = _trim(box, lines, n, row + j, width, free, (low, centre, high))
             missed += share
         if low < 0 < high and s != 1:
             line = (high - s * low) / (high - low)
@@ -288,15 +306,15 @@ def _next(net: Net, lines: Lines, k: int, count: int) -> int:
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def upwards(net: Net, lines: Lines, box: Box, free: int, kappa: float) -> float:
+def upwards(net: Net, lines: Lines, box: Box, free: int, trimmed: bool) -> float:
     """All hidden layers. Returns the missed share."""
     for f in range(len(box.lost)):
         box.lost[f] = _ZERO
     _first(net, lines, box, free)
-    missed, count = _relax(net, lines, box, 0, free, kappa), free
+    missed, count = _relax(net, lines, box, 0, free, trimmed), free
     for k in range(1, len(net.width)):
         count = _next(net, lines, k, count)
-        missed += _relax(net, lines, box, k, free, kappa)
+        missed += _relax(net, lines, box, k, free, trimmed)
     return missed
 
 
@@ -324,7 +342,7 @@ def downwards(net: Net, lines: Lines, free: int, form: Form) -> Any:
         bent = False
         for j in range(n):
             weight[j] = gain[j] = _ZERO
-            lines.sizes[a + j] = abs(signed[j])
+            lines.size[a + j] = abs(signed[j])
             if bend[a + j] > 0:
                 bent = True
                 size = abs(signed[j])

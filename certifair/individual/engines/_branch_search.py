@@ -27,8 +27,14 @@ from certifair.individual.engines._branch_enclosure import Box, Floats, Form, In
 
 SPLIT, OPEN, ENUMERATED, COUNTED, FIBRES = range(5)
 TRIMMED = 6
-_WORTH = 1e-9
+PRICE = 0.2
+"""Of a neuron's error in standard deviations of s, in units missed: half of a normal density's largest value is best."""
+_ERROR = 0.7
+"""What splitting takes off the error, in standard deviations of s, against what it takes off the missed share."""
+_WORTH = 1e-6
 """A leaf that decides less of itself is open: a checker need not look at it."""
+_FAINT = 1e-4
+"""A band that decides less of a box, as far as one can guess, is not counted."""
 
 
 class Nodes(NamedTuple):
@@ -75,12 +81,11 @@ class Room(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """margin: added to every enclosure's error. points: so few are evaluated one by one. trims: kappas to try."""
+    """margin: added to every error. points: boxes of so few are evaluated one by one. trimmed: whether to try it."""
 
     margin: float
     points: float
-    trims: NDArray[np.float64]
-    mode: NDArray[np.float64]
+    trimmed: bool
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -115,11 +120,11 @@ def _fill(axes: Axes, box: Box, low: Any, high: Any) -> int:
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int, kappa: float) -> Any:
+def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int, trimmed: bool) -> Any:
     """(c, e, reach, missed) with g, rho and score of all inputs in room, and in room.here what units' features add."""
     low, high = ends
     box, form = room.box, room.form
-    missed = upwards(net, room.lines, box, free, kappa)
+    missed = upwards(net, room.lines, box, free, trimmed)
     c, e = downwards(net, room.lines, free, form)
     room.g[:] = np.float32(0)
     room.rho[:] = np.float32(0)
@@ -159,7 +164,7 @@ def _deviation(axes: Axes, room: Room, ends: Any) -> float:
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _guess(c: float, e: float, reach: Any, sigma: float, missed: float) -> float:
+def _guess(c: float, e: float, reach: Any, sigma: float) -> float:
     """About the share that a band leaves undecided: s as a normal variable."""
     above = 0.5 * math.erfc((e - c - reach.low) / sigma * 0.7071067811865476)
     below = 0.5 * math.erfc((e + c + reach.high) / sigma * 0.7071067811865476)
@@ -167,73 +172,65 @@ def _guess(c: float, e: float, reach: Any, sigma: float, missed: float) -> float
     if reach.high - reach.low > 2 * e:
         top, bottom = -(c + e + reach.low) / sigma, -(c - e + reach.high) / sigma
         unfair = 0.5 * (math.erfc(bottom * 0.7071067811865476) - math.erfc(top * 0.7071067811865476))
-    return 1 - above - below - unfair + missed
+    return 1 - above - below - unfair
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _counted(axes: Axes, room: Room, ends: Any, found: Any) -> Any:
-    """(certified, falsified, kind, feature) of an enclosure over all units of the box."""
-    c, e, reach, k, share = found
+def _points(axes: Axes, low: Any, high: Any) -> float:
+    """How many points a box has; infinitely many if a continuous or relaxed feature is left."""
+    points = 1.0
+    for a in range(len(low)):
+        points *= high[a] - low[a] + 1
+        if axes.eps[a] > 0 or (axes.kind[a] == CONTINUOUS and high[a] > low[a]):
+            points = np.inf
+    return points
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _whole(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int) -> Any:
+    """(certified, falsified, kind, feature) of the enclosure that holds for all units."""
+    c, e, reach, _ = _enclose(net, axes, room, rules, ends, free, False)
+    k, share = fibre(axes, ends[0], ends[1], room.g, room.rho, reach.most + 2 * rules.margin)
+    if share == 1 and _guess(c, e, reach, _deviation(axes, room, ends)) > 1 - _FAINT:
+        return 0.0, 0.0, OPEN, 0
     fair, unfair, fibres, k = count(axes, ends[0], ends[1], room.here, room.rho, (c, e, reach, k, share), room.grid)
     return fair, min(unfair, 1 - fair), FIBRES if fibres else COUNTED, k if fibres else 0
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any) -> Any:
-    """(certified, falsified, kind, feature, kappa, feature to split) of the best leaf for a box."""
-    ends = (low, high)
-    points = 1.0
-    for a in range(len(low)):
-        if axes.kind[a] == CONTINUOUS and high[a] > low[a]:
-            points = np.inf
-        points *= high[a] - low[a] + 1
-        if axes.eps[a] > 0:
-            points = np.inf
-    if points <= rules.points:
-        unfair = enumerate_box(net, axes, room, low, high)
-        return 1 - unfair, unfair, ENUMERATED, 0, 0.0, -1
-    free = _fill(axes, room.box, low, high)
-    best = (0.0, 0.0, OPEN, 0, 0.0)
-    c, e, reach, _ = _enclose(net, axes, room, rules, ends, free, 0.0)
-    k, share = fibre(axes, low, high, room.g, room.rho, reach.most + 2 * rules.margin)
+def _trimmed(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int) -> Any:
+    """(certified, falsified) of an enclosure that holds for most units. After `_whole`, whose sizes set the prices."""
     sigma = _deviation(axes, room, ends)
-    guess = _guess(c, e, reach, sigma, 0.0)
-    if share < 1 or guess < 0.999:
-        fair, unfair, kind, feature = _counted(axes, room, ends, (c, e, reach, k, share))
-        best = (fair, unfair, kind, feature, 0.0)
-        guess = 1 - fair - unfair
-    split = _split(axes, room, ends)
-    for n in range(len(room.lines.kept)):
-        room.lines.kept[n] = room.lines.sizes[n] / sigma
-    kappa = 0.0
-    for trim in rules.trims:
-        if guess < 0.01:
-            break
-        c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, trim)
-        if missed == 0:
-            break
-        if missed >= 1:
-            continue
-        rough = _guess(c, e, reach, _deviation(axes, room, ends), missed)
-        if rough < guess:
-            guess, kappa = rough, trim
-    if kappa != 0:
-        c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, kappa)
-        k, share = fibre(axes, low, high, room.g, room.rho, reach.most + 2 * rules.margin)
-        fair, unfair, _, _ = _counted(axes, room, ends, (c, e, reach, k, 1.0))
-        fair, unfair = max(0.0, fair - missed), max(0.0, unfair - missed)
+    price, size = room.lines.price, room.lines.size
+    for n in range(len(price)):
+        price[n] = PRICE * size[n] / sigma
+    c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, True)
+    sigma = _deviation(axes, room, ends)
+    for f in range(len(room.score)):
+        room.score[f] = _ERROR * room.score[f] / sigma + room.box.lost[f]
+    if missed >= 1 or missed + _guess(c, e, reach, sigma) > 1 - _FAINT:
+        return 0.0, 0.0
+    k, _ = fibre(axes, ends[0], ends[1], room.g, room.rho, np.inf)
+    fair, unfair, _, _ = count(axes, ends[0], ends[1], room.here, room.rho, (c, e, reach, k, 1.0), room.grid)
+    return max(0.0, fair - missed), max(0.0, min(unfair, 1 - fair) - missed)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any) -> Any:
+    """(certified, falsified, kind, feature, feature to split) of the best leaf for a box."""
+    ends = (low, high)
+    if _points(axes, low, high) <= rules.points:
+        unfair = enumerate_box(net, axes, room, low, high)
+        return 1 - unfair, unfair, ENUMERATED, 0, -1
+    free = _fill(axes, room.box, low, high)
+    best = _whole(net, axes, room, rules, ends, free)
+    if rules.trimmed and best[0] + best[1] < 1 - _WORTH:
+        fair, unfair = _trimmed(net, axes, room, rules, ends, free)
         if fair + unfair > best[0] + best[1]:
-            best = (fair, unfair, TRIMMED, 0, kappa)
-        if rules.mode[0] == 3:
-            sigma = _deviation(axes, room, ends)
-            for f in range(len(room.score)):
-                room.score[f] = rules.mode[1] * room.score[f] / sigma + room.box.lost[f]
-            split = _split(axes, room, ends)
-        if rules.mode[0] == 0 or (rules.mode[0] == 2 and guess < 0.9):
-            split = _split(axes, room, ends)
+            best = (fair, unfair, TRIMMED, 0)
     if best[0] + best[1] < _WORTH:
-        best = (0.0, 0.0, OPEN, 0, 0.0)
-    return best[0], best[1], best[2], best[3], best[4], split
+        best = (0.0, 0.0, OPEN, 0)
+    return best[0], best[1], best[2], best[3], _split(axes, room, ends)
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -267,9 +264,9 @@ def _part(axes: Axes, a: int, low: float, high: float) -> float:
 @njit(cache=True, nogil=True, _nrt=False)
 def settle(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, s: int, share: float) -> None:
     """Slot s, a share of the domain, becomes the best leaf."""
-    fair, unfair, kind, feature, cut, split = evaluate(net, axes, room, rules, slots.low[s], slots.high[s])
+    fair, unfair, kind, feature, split = evaluate(net, axes, room, rules, slots.low[s], slots.high[s])
     node = slots.node[s]
-    nodes.child[node], nodes.kind[node], nodes.feature[node], nodes.cut[node] = -1, kind, feature, cut
+    nodes.child[node], nodes.kind[node], nodes.feature[node], nodes.cut[node] = -1, kind, feature, 0.0
     slots.certified[s], slots.falsified[s], slots.split[s] = fair * share, unfair * share, split
     slots.undecided[s] = max(0.0, 1 - fair - unfair) * share
     room.total[0] += slots.certified[s]

@@ -86,20 +86,21 @@ def _keep(value: Floats, number: int, r: int, best: Floats, where: Any) -> None:
 
 
 @njit(cache=True, nogil=True, fastmath=_FAST)
-def extremes(people: Floats, delta: Floats, net: tuple[Any, Floats, Any], start: int, best: Floats, where: Any) -> None:
-    """Of each person (a column of people (n, R), R a multiple of LANES) over the combinations of delta (K, m).
+def extremes(people: Any, delta: Floats, net: tuple[Any, Floats, Any], start: int, best: Floats, where: Any) -> None:
+    """Of each of the people (R, n) over the combinations of delta (K, m). best and where are R' ≥ R long, full LANES.
 
     net: the number of inputs and the widths of all layers; of each layer weights, bias and slopes; the codes of curves.
-    best: (2, R), the largest and smallest value; where: (2, R), which combination, counted from `start`.
+    best: (2, R'), the largest and smallest value; where: (2, R'), which combination, counted from `start`.
     """
     shape, numbers, curves = net
     widest, n, m = shape.max(), shape[0], shape[1]
     base = np.empty((widest, LANES), dtype=np.float32)
     one, two = np.empty_like(base), np.empty_like(base)
-    for r in range(0, people.shape[1], LANES):
-        for j in range(n):
-            for p in range(LANES):
-                one[j, p] = people[j, r + p]
+    for r in range(0, len(people), LANES):
+        for p in range(LANES):
+            person = people[min(r + p, len(people) - 1)]
+            for j in range(n):
+                one[j, p] = person[j]
         _dense(numbers[: m * n].reshape(m, n), numbers[m * n : m * n + m], one, base)
         slopes = numbers[m * n + m : m * n + 2 * m]
         for k in range(len(delta)):

@@ -147,20 +147,21 @@ def affine(points: Numbers, weight: Numbers, bias: Numbers) -> Any:
 def values_and_errors(layers: Layers, points: Array) -> tuple[Array, Array]:
     """f at points (n, inputs), and about how far float32 hardware may be from the real number, (n,) each.
 
-    A dot product of n terms is wrong by at most γ_n Σ|w x|, γ_n = n·u/(1 − n·u), and carries on the errors E of its
-    terms: E_z = |W| E + γ (|W|(|h| + E) + size). Curves bend no steeper than 1.
+    A dot product of n terms is wrong by at most γ Σ|w x|, γ = n·u/(1 − n·u), and carries on the errors E of its terms:
+    E_z = |W|(E + γ (|h| + E)) + γ·size. Curves bend no steeper than 1.
     """
     h = np.ascontiguousarray(points)
     error = np.zeros_like(h)
     with np.errstate(over="ignore", invalid="ignore"):
         for layer in layers.layers:
             weight = np.ascontiguousarray(layer.weight.T)
-            gamma = layer.rounds * FLOAT32 / (1 - layer.rounds * FLOAT32) + layer.relative
-            carried = affine(error, np.abs(weight), (layer.rounds > 0) * 2.0**-126)
-            error = carried + gamma * affine(np.abs(h) + error, np.abs(weight), layer.size)
-            h = activate(layer, affine(h, weight, layer.bias))
-            error = error * np.maximum(1.0, np.abs(layer.slope)) + 4 * FLOAT32 * (layer.curve != 0) * np.abs(h)
-            error += FLOAT32 * np.abs(h) * ~np.isin(layer.slope, (0.0, 1.0))
+            gamma = float(layer.rounds.max()) * FLOAT32 * 1.01 + float(layer.relative.max())
+            error = affine(error + gamma * (np.abs(h) + error), np.abs(weight), gamma * layer.size + 2.0**-126)
+            h = affine(h, weight, layer.bias)
+            h = activate(layer, h) if layer.curve.any() else np.where(h < 0, layer.slope * h, h)
+            steep = np.abs(layer.slope)
+            rounded = np.where(layer.curve != 0, 4.0, (steep != 0) & (layer.slope != 1))
+            error = error * np.maximum(1.0, steep) + FLOAT32 * rounded * np.abs(h)
     return h[:, 0], error[:, 0]
 
 
@@ -169,6 +170,7 @@ def clear(layers: Layers, above: Array, below: Array, chunk: int = 4096) -> Mask
     found = np.zeros(len(above), dtype=np.bool_)
     for start in range(0, len(above), chunk):
         part = slice(start, start + chunk)
-        (high, wide), (low, thick) = (values_and_errors(layers, points[part]) for points in (above, below))
+        value, error = values_and_errors(layers, np.concatenate([above[part], below[part]]))
+        (high, low), (wide, thick) = np.split(value, 2), np.split(error, 2)
         found[part] = (high > 1.01 * wide) & (low < -1.01 * thick)
     return found

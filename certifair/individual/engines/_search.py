@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+import os
 from array import array
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -50,23 +52,31 @@ def search(
 
     known: who is in the domain. width: how many rows to look at together, for so many steps.
     """
-    chosen = np.flatnonzero(known)
+    chosen, table = np.flatnonzero(known), rows if known.all() else rows[known]
     nobody, none = chosen[:0], np.empty((0, rows.shape[1]))
     found = [Part(nobody, none, none, nobody, True, 0)]
     late = LATE
-    pool = ThreadPoolExecutor(processes)
+    waiting: list[Future[Part]] = []
     try:
-        for members, steps in groups(flips, rows[chosen]):
+        for members, steps in groups(flips, table):
             some = [members[a:b] for a, b in spans(len(members), width(len(steps)))]
-            for part in pool.map(look, some, itertools.repeat(steps)):
-                found.append(part)
+            waiting = [_pool(os.getpid(), processes).submit(look, part, steps) for part in some]
+            for future in waiting:
+                found.append(future.result())
                 if progress is not None:
                     progress(*_shares(found, len(rows)))
     except KeyboardInterrupt:
         late = INTERRUPTED
     finally:
-        pool.shutdown(cancel_futures=True)
+        for future in waiting:
+            future.cancel()
     return _proposal(flips, known, found, otherwise, late)
+
+
+@functools.cache
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
+    """Kept, as starting threads may take longer than a small search. One for each process: a fork has none."""
+    return ThreadPoolExecutor(threads)
 
 
 def _shares(found: list[Part], rows: int) -> tuple[float, float, float]:

@@ -34,7 +34,6 @@ CHUNKS: Final = 16
 """Of a round, for each thread."""
 ENDED: Final = 1e-15
 """An undecided share that is nothing but rounding."""
-TRIMS: Final[tuple[float, ...]] = ()
 
 
 @final
@@ -84,8 +83,7 @@ def search(
     resume: Tree | None = None,
     progress: Progress | None = None,
     most_leaves: int | None = None,
-    trims: tuple[float, ...] = TRIMS,
-    mode: tuple[float, ...] = (0.0,) * 8,
+    trimmed: bool = False,
 ) -> Search:
     """Splits boxes by undecided share until the time, the memory or the leaves are used up, or nothing is undecided.
 
@@ -97,7 +95,7 @@ def search(
     if not layers.piecewise_linear:
         raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method enumerate or sweep")
     leaves = int(min(memory // bytes_per_leaf(len(domain.features)), most_leaves or 1 << 60, 1 << 30))
-    hunt = _Hunt(layers, domain, Rules(level_margin, _points(layers), np.array(trims), np.array(mode)), leaves, processes)
+    hunt = _Hunt(layers, domain, Rules(level_margin, _points(layers), trimmed), leaves, processes)
     interrupted = False
     with ThreadPoolExecutor(processes) as pool:
         run = _Run(pool, hunt.stop, started + seconds, lambda: hunt.shares, progress)

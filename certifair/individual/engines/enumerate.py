@@ -23,10 +23,10 @@ MOST_POINTS: Final = 2_000_000_000
 """Of a domain."""
 STEPS: Final = 256
 """Combinations at a time."""
-PEOPLE: Final = 1 << 14
-"""Rows at a time, at most."""
-PRODUCTS: Final = 1 << 30
-"""About how many a thread adds up before it looks at the clock."""
+PRODUCTS: Final = 1 << 27
+"""About how many a thread adds up at a time: milliseconds."""
+FEWEST: Final = 1 << 23
+"""For fewer it is not worth waking another thread."""
 
 
 @final
@@ -74,7 +74,8 @@ def enumerate_rows(
     _check_finite(domain)
     rows = np.ascontiguousarray(rows, dtype=np.float64)
     flips, known = flips_of(domain), inside(domain, rows)
-    found = _Search(layers, _network(layers), bases(flips, rows[known]), deadline)
+    base = bases(flips, rows if known.all() else rows[known])
+    found = _Search(layers, _network(layers), base, deadline, processes)
     return search(flips, rows, known, found.part, found.width, ALL, processes, progress)
 
 
@@ -108,33 +109,34 @@ class _Search:
     network: _Network
     base: Array
     deadline: float | None
+    processes: int
 
     def width(self, steps: int) -> int:
         """How many rows at a time."""
         products = len(self.network.net[1]) * min(steps, STEPS)
-        return max(kernels.LANES, min(PEOPLE, PRODUCTS // products))
+        equal = max(FEWEST // products, -(-len(self.base) // self.processes))
+        return max(kernels.LANES, min(PRODUCTS // products, equal))
 
     def part(self, rows: Indices, steps: Array) -> Part:
         """Whoever of these rows has a clear pair."""
-        best, where, done = self._extremes(self.base[rows], steps)
+        best, where, done = self._extremes(self.base if len(rows) == len(self.base) else self.base[rows], steps)
         mixed = np.flatnonzero((best[0] > 0) & (best[1] <= 0))
-        above, below = (self.base[rows[mixed]] + steps[at[mixed]] for at in where)
+        base = self.base[rows[mixed]]
+        above, below = base + steps[where[0, mixed]], base + steps[where[1, mixed]]
         sure = clear(self.layers, above, below)
         fair = len(rows) - len(mixed) if done else 0
         return Part(rows[mixed[sure]], above[sure], below[sure], rows, done, fair)
 
     def _extremes(self, base: Array, steps: Array) -> tuple[Floats, NDArray[np.int32], bool]:
         """Largest and smallest value of every row, and at which step, (2, n) each; whether all steps were taken."""
-        count = len(base)
-        people = np.zeros((base.shape[1], -(-count // kernels.LANES) * kernels.LANES), dtype=np.float32)
-        best: Floats = np.repeat(np.array([[-np.inf], [np.inf]], dtype=np.float32), people.shape[1], axis=1)
+        count, first, net = len(base), *self.network
+        lanes = -(-count // kernels.LANES) * kernels.LANES
+        best: Floats = np.repeat(np.array([[-np.inf], [np.inf]], dtype=np.float32), lanes, axis=1)
         where = np.zeros(best.shape, dtype=np.int32)
-        first, net = self.network
-        with np.errstate(over="ignore"):
-            people[:, :count] = base.T
-            for start, end in spans(len(steps), STEPS):
-                if self.deadline is not None and time.monotonic() >= self.deadline:
-                    return best[:, :count], where[:, :count], False
+        for start, end in spans(len(steps), STEPS):
+            if self.deadline is not None and time.monotonic() >= self.deadline:
+                return best[:, :count], where[:, :count], False
+            with np.errstate(over="ignore"):
                 moves = affine(steps[start:end].astype(np.float32), first, np.zeros(first.shape[1], dtype=np.float32))
-                kernels.extremes(people, moves, net, start, best, where)
+            kernels.extremes(base, moves, net, start, best, where)
         return best[:, :count], where[:, :count], True
