@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from certifair.certificate.verify import Verified
 
 _MARKER = ".certifair-demo"
+SECONDS = 12.0
+"""For the proof about everybody."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,21 +32,26 @@ def run(args: argparse.Namespace) -> int:
     write_atomic(out / "applications.csv", lending.table())
     for name, policy in (("certifair", lending.POLICY), ("stream", lending.STREAM), ("strict", lending.STRICT)):
         write_atomic(out / f"{name}.toml", policy)
-    say(f"1/6  train and serve: {lending.PEOPLE} made-up loan applications, a small network, the fairness layer …")
+    say(f"1/7  train and serve: {lending.PEOPLE} made-up loan applications, a small network, the fairness layer …")
     trained = train(out / "certifair.toml", out / "applications.csv")
     made = trained.serve(out / "certifair.toml", out / "run")
-    say("2/6  certify: run the policy's checks, sign …")
+    say("2/7  individual: whose decision does not depend on the career, which goes with sex? For everybody: a proof …")
+    _prove(out / "run")
+    say("3/7  certify: run the policy's checks, sign …")
     public = _keys(out)
     verified = _certify(out, "run", "lending", public)
-    say("4/6  gate: the same certificate before two policies …")
+    say("5/7  gate: the same certificate before two policies …")
     _gates(out, verified)
-    say("5/6  stream: the same people, 16 at a time, through a log; certified as well …")
+    say("6/7  stream: the same people, 16 at a time, through a log; certified as well …")
     stream = trained.serve(out / "stream.toml", out / "stream-run", log_keeping(out / "key.pem"))
     streamed = _certify(out, "stream-run", "stream", public)
     print("\nthe stream's certificate:", *claim_lines(streamed.predicate["claims"]), sep="\n  ")
-    say("6/6  report: pictures of training, of what the layer did, of the stream's gap over time …")
+    say("7/7  report: pictures of training, of what the layer did, of the stream's gap over time …")
     drawn = pictures(made, out / "report") + pictures(stream, out / "report" / "stream")
     print("\nwhat the layer did, on the served rows:", *summary(made), sep="\n  ")
+    print(
+        "\nindividual fairness, of the network and of what is served:", *_individual(verified, out / "run"), sep="\n  "
+    )
     predicate = verified.predicate
     certificate, key = out / "lending.certificate.json", out / "key.pub.pem"
     print(f"\npictures: {', '.join(map(str, drawn))}")
@@ -103,9 +110,44 @@ def _certify(out: Path, run: str, name: str, public: Path) -> Verified:
     certified = certify_bundle(out / run, signer, now=now, serial=str(uuid4()))
     write_atomic(out / f"{name}.certificate.json", certified.content)
     if run == "run":  # the other one is verified without a word
-        say("3/6  verify: signature, schema, consistency, and every claim again from the evidence …")
+        say("4/7  verify: signature, schema, consistency, and every claim again from the evidence …")
     expect = Expectations(keys=[load_public_key(public)], now=now)
     return verify_certificate(certified.content, expect, out / run)
+
+
+def _prove(run: Path) -> None:
+    """The proof about everybody in the domain; about the people served none is needed."""
+    from certifair.cli.proofs import Search, into_bundle
+
+    for line in into_bundle(run, Search(seconds=SECONDS)):
+        say(f"     {line}")
+
+
+def _individual(verified: Verified, run: Path) -> list[str]:
+    """What is claimed of the network, and what can be said of the map that is served."""
+    from certifair.checks.individual import COUPLED
+
+    lines = []
+    for claim in verified.predicate["claims"]:
+        if claim["kind"] == "individual":
+            ends = [f"{100 * float(claim[end]):.2f}%" for end in ("lower", "upper")]
+            lines.append(f"{claim['id']}: {claim['verdict']}, between {ends[0]} and {ends[1]} of all are fair")
+    lines.append(f"served: UNDECIDED, for {COUPLED};")
+    lines.append(
+        f"        in one batch, equal scores of different groups are served up to {_difference(run):.4f} apart"
+    )
+    return lines
+
+
+def _difference(run: Path) -> float:
+    """The treatment difference: the layer moves everybody of a group in a batch alike, but for the ends of the box."""
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    served = pq.read_table(run / "predictions.parquet", columns=["batch_id", "score", "prediction"])
+    batch, score, prediction = (served[name].to_numpy() for name in served.column_names)
+    inside = (prediction > 0) & (prediction < 1)
+    return max(float(np.ptp((prediction - score)[inside & (batch == one)])) for one in np.unique(batch))
 
 
 def _gates(out: Path, verified: Verified) -> None:

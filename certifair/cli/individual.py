@@ -48,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
 
     _check_numbers(args)
     if args.model.is_dir():
-        return proofs.into_bundle(args)
+        search = proofs.Search(args.time, args.method, args.memory << 20, args.processes)
+        print(*proofs.into_bundle(args.model, search), sep="\n")
+        print(f"the proofs are in {args.model}; `certifair certify` claims what they prove")
+        return 0
     if args.domain is None:
         advice = "a TOML file with the features and their ranges; see examples/individual/domain.toml"
         raise InputError("is missing", where="--domain", advice=advice)

@@ -13,7 +13,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, final
 
-from certifair.cli.options import say
 from certifair.errors import InputError
 from certifair.evidence.canonical import sha256
 from certifair.evidence.files import read_input, write_atomic
@@ -260,8 +259,19 @@ def _progress() -> Iterator[Any]:
         yield tell
 
 
-def into_bundle(args: argparse.Namespace) -> int:
-    """Look for proofs of the policy's individual properties about a domain, and put them into the bundle."""
+@final
+@dataclass(frozen=True)
+class Search:
+    """What a search may take: seconds in all, bytes, processes; and its method."""
+
+    seconds: float | None = None
+    method: str = "auto"
+    memory: int = 2 << 30
+    processes: int | None = None
+
+
+def into_bundle(root: Path, search: Search) -> list[str]:
+    """Look for proofs of the individual properties of a bundle's policy, put them into the bundle; a line for each."""
     from certifair.checks._individual.check import check_witness
     from certifair.evidence.bundle import PATHS, load, read_bundle_log, read_contents
     from certifair.evidence.domain import domain_of, ranges_of
@@ -269,7 +279,6 @@ def into_bundle(args: argparse.Namespace) -> int:
     from certifair.evidence.proofs import add_proofs
     from certifair.individual import prove
 
-    root = args.model
     evidence = load(read_contents(root), str(root), read_bundle_log(root))
     wanted = [item for item in evidence.policy.properties if item.kind == "individual" and item.map == "decisions"]
     if evidence.model is None or not wanted:
@@ -277,23 +286,26 @@ def into_bundle(args: argparse.Namespace) -> int:
         raise InputError("has no network, or no individual property", where=str(root), advice=advice)
     network = read_network(evidence.model, PATHS["model"])
     proofs: dict[str, Witness] = {}
-    for item in wanted:
+    lines = []
+    started = time.monotonic()
+    for number, item in enumerate(wanted):
         rows = evidence.inputs if item.form == "rows" else None
         ranges = ranges_of(item, evidence.policy, evidence.preprocessing, f"{root}/policy.toml")
         domain = domain_of(ranges, item.sensitive_features, rows)
         if domain is None:
-            print(f"{item.id}: no input may change, nothing to prove")
+            lines.append(f"{item.id}: none of these is an input of the network; nothing to prove")
             continue
+        left = None if search.seconds is None else started + search.seconds - time.monotonic()
         with _progress() as progress:
             proof = prove(
                 network,
                 domain,
                 rows,
-                method=args.method,
+                method=search.method,
                 threshold=item.decision_threshold,
-                seconds=None if args.time is None else args.time / len(wanted),
-                memory=args.memory << 20,
-                processes=args.processes,
+                seconds=None if left is None else left / (len(wanted) - number),
+                memory=search.memory,
+                processes=search.processes,
                 check=check_witness,
                 progress=progress,
             )
@@ -302,7 +314,6 @@ def into_bundle(args: argparse.Namespace) -> int:
         shares = [
             f"{name} {100 * float(getattr(found, name)):.4f}%" for name in ("certified", "falsified", "undecided")
         ]
-        print(f"{item.id}: {', '.join(shares)} {HOW[item.method]}")
+        lines.append(f"{item.id}: {', '.join(shares)} {HOW[item.method]}")
     add_proofs(root, proofs)
-    say(f"{root / PATHS['witness']} written; certify {root} claims what it proves")
-    return 0
+    return lines

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from bench_layer import timed
 from rich.console import Console
 from rich.table import Table
 
@@ -96,7 +95,11 @@ def forward(layers: Layers, points: np.ndarray[Any, Any], total: int) -> float:
                     h.relu_()
 
     torch.set_num_threads(CORES)
-    times = [timed(lambda w=work, c=chunk: w(c), 3) for work in (by_numpy, by_torch) for chunk in (1 << 12, 1 << 15)]
+    times = [
+        best(lambda: work(chunk), 5)  # noqa: B023
+        for work in (by_numpy, by_torch)
+        for chunk in (1 << 12, 1 << 15)
+    ]
     return min(times) * total / len(points)
 
 
@@ -107,7 +110,7 @@ def enumerated() -> Iterator[Row]:
             total = len(rows) * (question.flips or 1)
             base = forward(layers, points_of(question, rows), total)
             found = enumerate_rows(layers, question, rows, processes=CORES)
-            took = best(lambda q=question: enumerate_rows(layers, q, rows, processes=CORES), 3 if total < 1e7 else 1)
+            took = best(lambda: enumerate_rows(layers, question, rows, processes=CORES), 5 if total < 1e7 else 1)  # noqa: B023
             unfair = found.about.code.count(PAIR) / len(rows)
             yield (
                 f"{name} {asked}, {total:,} points, {unfair:.2%} unfair",
@@ -130,11 +133,11 @@ def swept() -> Iterator[Row]:
         question = Domain(domain.name, features)
         step = len(rows) // 200
         single = [
-            best(lambda i=i, q=question: sweep_rows(layers, q, rows[i : i + 1], processes=1), 1)
+            best(lambda: sweep_rows(layers, question, rows[i : i + 1], processes=1), 1)  # noqa: B023
             for i in range(0, len(rows), step)
         ]
         some = rows[::10]
-        whole = best(lambda s=some, q=question: sweep_rows(layers, q, s, processes=1), 2) / len(some)
+        whole = best(lambda: sweep_rows(layers, question, some, processes=1), 2) / len(some)  # noqa: B023
         yield (
             f"{name} continuous age, a person",
             "1 ms",

@@ -116,12 +116,12 @@ def _domains() -> Lies:
         "half-a-range": [ranged("sex", "income", low="0")],
         "values-of-a-number": [ranged("sex", "income", values=["1"])],
         "eps-of-a-number": [ranged("sex", "income", eps="0.1"), bare],
-        "eps-negative": [ranged("sex", "hours", eps="-1")],
         "eps-half": [ranged("moved", "hours", eps="0.5"), figures("moved", "12", "0")],
         "eps-of-the-sensitive": [member("moved", "sensitiveFeatures", ["sex", "hours"])],
         "number-is-sensitive": [member("sex", "sensitiveFeatures", ["sex", "income"]), bare],
     }
     found: Lies = {f"individual-{name}": (ROWS, [*edits, rederived]) for name, edits in made.items()}
+    found["individual-eps-negative"] = (SINGLE, [ranged("age", "hours", eps="-1"), rederived])
     found["individual-eps-of-a-category"] = (SINGLE, [ranged("age", "sex", eps="1"), rederived])
     wide = str(10**15 + 1)
     found["individual-range-beyond"] = ("individual-fail", [ranged("sex", "income", high=wide), rederived])

@@ -396,6 +396,8 @@ def _core(predicate: Json) -> Json:
                 claim["witness"].pop(key)
         if claim["kind"] == "individual":
             bare_shares(claim)
+        if claim["form"] == "skipped":
+            claim.pop("reason")
         if claim["form"] in ("weighted", "bound"):
             bare_averages(claim)
     return found

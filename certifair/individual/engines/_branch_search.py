@@ -88,7 +88,7 @@ class Rules(NamedTuple):
     trimmed: bool
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _fill(axes: Axes, box: Box, low: Any, high: Any) -> int:
     """The box's hull as inputs of the network; how many are free."""
     free = 0
@@ -119,7 +119,7 @@ def _fill(axes: Axes, box: Box, low: Any, high: Any) -> int:
     return free
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int, trimmed: bool) -> Any:
     """(c, e, reach, missed) with g, rho and score of all inputs in room, and in room.here what units' features add."""
     low, high = ends
@@ -187,49 +187,50 @@ def _points(axes: Axes, low: Any, high: Any) -> float:
 
 
 @njit(cache=True, nogil=True, _nrt=False)
-def _whole(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int) -> Any:
-    """(certified, falsified, kind, feature) of the enclosure that holds for all units."""
-    c, e, reach, _ = _enclose(net, axes, room, rules, ends, free, False)
-    k, share = fibre(axes, ends[0], ends[1], room.g, room.rho, reach.most + 2 * rules.margin)
-    if share == 1 and _guess(c, e, reach, _deviation(axes, room, ends)) > 1 - _FAINT:
-        return 0.0, 0.0, OPEN, 0
-    fair, unfair, fibres, k = count(axes, ends[0], ends[1], room.here, room.rho, (c, e, reach, k, share), room.grid)
-    return fair, min(unfair, 1 - fair), FIBRES if fibres else COUNTED, k if fibres else 0
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def _trimmed(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int) -> Any:
-    """(certified, falsified) of an enclosure that holds for most units. After `_whole`, whose sizes set the prices."""
-    sigma = _deviation(axes, room, ends)
+def _set_prices(room: Room, sigma: float) -> None:
+    """What errors cost, by the sizes that the last enclosure found."""
     price, size = room.lines.price, room.lines.size
     for n in range(len(price)):
         price[n] = PRICE * size[n] / sigma
-    c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, True)
-    sigma = _deviation(axes, room, ends)
+
+
+@njit(cache=True, nogil=True, _nrt=False)
+def _set_scores(room: Room, sigma: float) -> None:
+    """What splitting takes off a trimmed enclosure: error and missed share."""
     for f in range(len(room.score)):
         room.score[f] = _ERROR * room.score[f] / sigma + room.box.lost[f]
-    if missed >= 1 or missed + _guess(c, e, reach, sigma) > 1 - _FAINT:
-        return 0.0, 0.0
-    k, _ = fibre(axes, ends[0], ends[1], room.g, room.rho, np.inf)
-    fair, unfair, _, _ = count(axes, ends[0], ends[1], room.here, room.rho, (c, e, reach, k, 1.0), room.grid)
-    return max(0.0, fair - missed), max(0.0, min(unfair, 1 - fair) - missed)
 
 
 @njit(cache=True, nogil=True, _nrt=False)
 def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any) -> Any:
-    """(certified, falsified, kind, feature, feature to split) of the best leaf for a box."""
+    """(certified, falsified, kind, feature, feature to split) of the best leaf for a box.
+
+    First an enclosure that holds for all units, then one that is trimmed by what the first found.
+    """
     ends = (low, high)
     if _points(axes, low, high) <= rules.points:
         unfair = enumerate_box(net, axes, room, low, high)
         return 1 - unfair, unfair, ENUMERATED, 0, -1
-    free = _fill(axes, room.box, low, high)
-    best = _whole(net, axes, room, rules, ends, free)
-    if rules.trimmed and best[0] + best[1] < 1 - _WORTH:
-        fair, unfair = _trimmed(net, axes, room, rules, ends, free)
-        if fair + unfair > best[0] + best[1]:
-            best = (fair, unfair, TRIMMED, 0)
-    if best[0] + best[1] < _WORTH:
-        best = (0.0, 0.0, OPEN, 0)
+    free, sigma = _fill(axes, room.box, low, high), 1.0
+    best = (0.0, 0.0, OPEN, 0)
+    for turn in range(2 if rules.trimmed else 1):
+        _set_prices(room, sigma)
+        c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, turn == 1)
+        sigma = _deviation(axes, room, ends)
+        k, share = fibre(axes, low, high, room.g, room.rho, reach.most + 2 * rules.margin)
+        if turn == 1:
+            _set_scores(room, sigma)
+            share = 1.0
+        if missed >= 1 or (share == 1 and missed + _guess(c, e, reach, sigma) > 1 - _FAINT):
+            continue
+        fair, unfair, fibres, k = count(axes, low, high, room.here, room.rho, (c, e, reach, k, share), room.grid)
+        unfair = max(0.0, min(unfair, 1 - fair) - missed)
+        fair = max(0.0, fair - missed)
+        if fair + unfair > max(best[0] + best[1], _WORTH):
+            kind = TRIMMED if turn == 1 else (FIBRES if fibres else COUNTED)
+            best = (fair, unfair, kind, k if fibres else 0)
+        if best[0] + best[1] > 1 - _WORTH:
+            break
     return best[0], best[1], best[2], best[3], _split(axes, room, ends)
 
 
@@ -261,7 +262,7 @@ def _part(axes: Axes, a: int, low: float, high: float) -> float:
     return high - low if axes.kind[a] == CONTINUOUS else high - low + 1
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def settle(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, s: int, share: float) -> None:
     """Slot s, a share of the domain, becomes the best leaf."""
     fair, unfair, kind, feature, split = evaluate(net, axes, room, rules, slots.low[s], slots.high[s])
@@ -284,33 +285,41 @@ def grow(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Sl
     items, shares, threshold, stop = work
     stack, used = room.stack, room.used
     for i in range(len(items)):
-        if threshold < 0 and stop[0] == 0:
-            settle(net, axes, room, rules, nodes, slots, items[i], shares[i])
-            continue
         stack[0], top = items[i], 1
         while top > 0:
             top -= 1
-            s = stack[top]
-            a = slots.split[s]
-            if slots.undecided[s] <= threshold or a < 0 or top + 2 > len(stack):
-                continue
-            if stop[0] != 0 or used[0] + 2 > used[1] or used[2] + 1 > used[3]:
+            s = t = stack[top]
+            part = 1.0
+            if threshold >= 0:
+                a = slots.split[s]
+                if slots.undecided[s] <= threshold or a < 0 or top + 2 > len(stack):
+                    continue
+                if stop[0] != 0 or used[0] + 2 > used[1] or used[2] + 1 > used[3]:
+                    return
+                t = _halve(axes, used, nodes, slots, s, a)
+                part = _forget(axes, room, slots, s, t, a)
+                stack[top], stack[top + 1] = t, s
+                top += 2
+            elif stop[0] != 0:
                 return
-            t = _halve(axes, used, nodes, slots, s, a)
-            whole = slots.certified[s] + slots.falsified[s] + slots.undecided[s]
-            room.total[0] -= slots.certified[s]
-            room.total[1] -= slots.falsified[s]
-            room.total[2] -= slots.undecided[s]
-            left = _part(axes, a, slots.low[s, a], slots.high[s, a])
-            right = _part(axes, a, slots.low[t, a], slots.high[t, a])
-            for half in range(2):
-                share = whole * (left if half == 0 else right) / (left + right)
-                settle(net, axes, room, rules, nodes, slots, s if half == 0 else t, share)
-            stack[top], stack[top + 1] = t, s
-            top += 2
+            whole = slots.undecided[s] if threshold >= 0 else shares[i]
+            for turn in range(1 if s == t else 2):
+                share = whole * (part if turn == 0 else 1 - part)
+                settle(net, axes, room, rules, nodes, slots, s if turn == 0 else t, share)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
+def _forget(axes: Axes, room: Room, slots: Slots, s: int, t: int, a: int) -> float:
+    """Takes back what slot s said, and puts its share of the domain in undecided; which part of it is left in s."""
+    room.total[0] -= slots.certified[s]
+    room.total[1] -= slots.falsified[s]
+    room.total[2] -= slots.undecided[s]
+    slots.undecided[s] += slots.certified[s] + slots.falsified[s]
+    left = _part(axes, a, slots.low[s, a], slots.high[s, a])
+    return left / (left + _part(axes, a, slots.low[t, a], slots.high[t, a]))
+
+
+@njit(cache=True, nogil=True, _nrt=False, inline="always")
 def _halve(axes: Axes, used: Any, nodes: Nodes, slots: Slots, s: int, a: int) -> int:
     """The box in slot s becomes its left half; the slot of the right one."""
     t, first, node = used[2], used[0], slots.node[s]

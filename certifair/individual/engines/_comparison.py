@@ -6,27 +6,39 @@ pair; UNDECIDED stays, with its reason.
 
 from __future__ import annotations
 
+import math
+import time
 from array import array
 from collections import Counter
+from functools import partial
 from typing import Final
 
 import numpy as np
 
 from certifair.evidence.witness import ALL, COUNTED, COUNTEREXAMPLE, OPEN, PAIR, TREE, UNDECIDED, Rows, Tree
+from certifair.individual.engines._jobs import NO_TIME, listed, over_chunks
 from certifair.individual.engines.base import Proposal, Task
 from certifair.individual.query import Answer, Array, Decider, Query, query_of_domain, query_of_row
+from certifair.spec.domain import Domain
+from certifair.spec.layers import Layers
 from certifair.spec.verdict import Verdict
 
 SMALL: Final = 4096
 """Points of a flip set that a checker may as well evaluate."""
-NO_TIME: Final = "no time was left"
+CHUNK: Final = 8
+"""Rows of which one process is asked at a time."""
 
 
 def rows_by(decider: Decider, task: Task, rows: Array) -> Proposal[Rows]:
     """One question for each row; each may take an equal part of the time that is left."""
+    return over_chunks(partial(_chunk, decider, task.layers, task.domain), rows, CHUNK, task)
+
+
+def _chunk(decider: Decider, layers: Layers, domain: Domain, rows: Array, seconds: float) -> Proposal[Rows]:
+    task = Task(layers, domain, None if math.isinf(seconds) else time.monotonic() + seconds)
     codes, pairs, trees = bytearray(), array("d"), list[Tree]()
     reasons = Counter[str]()
-    flips = query_of_domain(task.domain).flips
+    flips = query_of_domain(domain).flips
     for number, row in enumerate(rows):
         query, answer = _answer(decider, task, row, len(rows) - number)
         code = _code(query, answer)
@@ -37,7 +49,7 @@ def rows_by(decider: Decider, task: Task, rows: Array) -> Proposal[Rows]:
             trees.append(_leaf(COUNTED))
         elif code == UNDECIDED:
             reasons[answer.reason] += 1
-    return Proposal(Rows(bytes(codes), pairs, tuple(trees)), _listed(reasons))
+    return Proposal(Rows(bytes(codes), pairs, tuple(trees)), listed(reasons))
 
 
 def domain_by(decider: Decider, task: Task) -> Proposal[Tree]:
@@ -74,7 +86,3 @@ def _code(query: Query | None, answer: Answer) -> int:
 
 def _leaf(kind: int, pairs: tuple[tuple[tuple[float, ...], tuple[float, ...]], ...] = ()) -> Tree:
     return Tree(bytes([kind]), array("H", [0]), array("d", [0.0]), pairs)
-
-
-def _listed(reasons: Counter[str]) -> tuple[tuple[int, str], ...]:
-    return tuple((count, reason) for reason, count in reasons.most_common())

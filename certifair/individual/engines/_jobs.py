@@ -68,7 +68,12 @@ def joined(parts: Iterable[Proposal[Rows]]) -> Proposal[Rows]:
         trees.extend(about.trees)
         for count, reason in why:
             reasons[reason] += count
-    return Proposal(Rows(bytes(code), pairs, tuple(trees)), tuple((n, reason) for reason, n in reasons.most_common()))
+    return Proposal(Rows(bytes(code), pairs, tuple(trees)), listed(reasons))
+
+
+def listed(reasons: Counter[str]) -> tuple[tuple[int, str], ...]:
+    """The most frequent first."""
+    return tuple((count, reason) for reason, count in reasons.most_common())
 
 
 def _nothing(count: int, reason: str) -> Proposal[Rows]:
@@ -79,5 +84,3 @@ def _shares(parts: list[Proposal[Rows]], rows: int) -> tuple[float, float, float
     code = b"".join(part.about.code for part in parts)
     unfair, unknown = code.count(PAIR), code.count(UNDECIDED) + rows - len(code)
     return (rows - unfair - unknown) / rows, unfair / rows, unknown / rows
-
-

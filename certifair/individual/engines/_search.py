@@ -60,9 +60,8 @@ def search(
     try:
         for members, steps in groups(flips, table):
             some = [members[a:b] for a, b in spans(len(members), width(len(steps)))]
-            waiting = [_pool(os.getpid(), processes).submit(look, part, steps) for part in some]
-            for future in waiting:
-                found.append(future.result())
+            for part in _looks(look, some, steps, processes, waiting):
+                found.append(part)
                 if progress is not None:
                     progress(*_shares(found, len(rows)))
     except KeyboardInterrupt:
@@ -73,9 +72,22 @@ def search(
     return _proposal(flips, known, found, otherwise, late)
 
 
+def _looks(
+    look: Look, parts: list[Indices], steps: Array, processes: int, waiting: list[Future[Part]]
+) -> Iterator[Part]:
+    """One after the other, by threads if there are several; `waiting` keeps what may have to be cancelled."""
+    if len(parts) == 1:  # waking a thread may take longer
+        yield look(parts[0], steps)
+        return
+    pool = _pool(os.getpid(), processes)
+    waiting[:] = [pool.submit(look, part, steps) for part in parts]
+    for future in waiting:
+        yield future.result()
+
+
 @functools.cache
 def _pool(process: int, threads: int) -> ThreadPoolExecutor:
-    """Kept, as starting threads may take longer than a small search. One for each process: a fork has none."""
+    """Kept, as starting threads takes time. One for each process: a fork has none of its parent's threads."""
     return ThreadPoolExecutor(threads)
 
 

@@ -25,7 +25,7 @@ STEPS: Final = 256
 """Combinations at a time."""
 PRODUCTS: Final = 1 << 27
 """About how many a thread adds up at a time: milliseconds."""
-FEWEST: Final = 1 << 23
+FEWEST: Final = 1 << 26
 """For fewer it is not worth waking another thread."""
 
 
