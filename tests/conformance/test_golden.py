@@ -306,7 +306,8 @@ def copied(built: Built, tmp_path: Path) -> tuple[Json, Path]:
 
 def copy_with(path: str, built: Built, tmp_path: Path) -> tuple[Json, Path]:
     """A bundle that has this file."""
-    return copy_of("replay" if path in ("model.onnx", "preprocessing.json") else "projection", built, tmp_path)
+    names = dict.fromkeys(("model.onnx", "preprocessing.json", PATHS["witness"]), "individual-finite")
+    return copy_of(names.get(path, "projection"), built, tmp_path)
 
 
 @pytest.mark.parametrize("path", PATHS.values())
@@ -326,7 +327,7 @@ def test_evidence_edited_in_any_byte(built: Built, tmp_path: Path, path: str) ->
 def test_evidence_that_is_no_regular_file(built: Built, tmp_path: Path, path: str, kind: str) -> None:
     predicate, run = copy_with(path, built, tmp_path)
     target = run / path
-    moved = target.rename(run.parent / path)
+    moved = target.rename(run.parent / target.name)
     if kind in ("link", "dangling"):
         target.symlink_to(moved if kind == "link" else run.parent / "nowhere")
     elif kind == "fifo":

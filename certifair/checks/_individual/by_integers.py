@@ -151,10 +151,14 @@ def _values(f: Feature, ends: Range) -> list[tuple[Fraction, ...]]:
 def flip_sets(domain: Domain, box: Box) -> Iterator[Iterator[list[Fraction]]]:
     """For each unit of the box all points of its flip set."""
     features = domain.features
-    moving = [range(ceil(a), floor(b) + 1) if f.eps else _values(f, (a, b)) for f, (a, b) in zip(features, box, strict=True)]
+    moving: list[Any] = [
+        range(ceil(a), floor(b) + 1) if f.eps else _values(f, (a, b)) for f, (a, b) in zip(features, box, strict=True)
+    ]
     if any(f.eps and f.kind == "continuous" for f in features):
         raise ValueError("an enumeration of something continuous")
-    for unit in itertools.product(*(values if not f.sensitive else [None] for f, values in zip(features, moving, strict=True))):
+    for unit in itertools.product(
+        *(values if not f.sensitive else [None] for f, values in zip(features, moving, strict=True))
+    ):
         spans: list[Any] = []
         for f, value, values, ends in zip(features, unit, moving, root(domain), strict=True):
             near = (Fraction(value) - int(f.eps), Fraction(value) + int(f.eps)) if f.eps else (ZERO, ZERO)
@@ -190,7 +194,11 @@ def counted(network: Network, domain: Domain, box: Box, along: int | None) -> li
     low, high = hull(domain, wide)
     bounds = integers.enclose(network.exact, low, high)
     most = [max(abs(a), abs(b)) for a, b in zip(low, high, strict=True)]
-    rounds = [_rounding(m) if f.kind == "continuous" else ZERO for f, c in zip(domain.features, domain.columns, strict=True) for m in (most[i] for i in c)]
+    rounds = [
+        _rounding(m) if f.kind == "continuous" else ZERO
+        for f, c in zip(domain.features, domain.columns, strict=True)
+        for m in (most[i] for i in c)
+    ]
     errors = network.errors(bounds.ranges, most, rounds)
     parts = _Parts.of(domain, box, bounds)
     return [(ZERO,) * 4 if e is None else _leaf(domain, box, bounds, parts, e, along) for e in errors]
@@ -254,8 +262,8 @@ class _Sums:
     """How many combinations of cells (one of each list) surely have a sum > t, or ≤ t.
 
     A sum is at least Σ floor(least/w)·w and at most Σ ceil(greatest/w)·w, from each list's least. The number of
-    combinations with each sum of floors are the digits of Π_lists Σ_cells 2^(B·floor), in base 2^B > all of them; digits
-    from one on add up to the number modulo 2^B − 1.
+    combinations with each sum of floors are the digits of Π_lists Σ_cells 2^(B·floor), in base 2^B > all of them; and
+    digits add up to the number modulo 2^B − 1.
     """
 
     def __init__(self, base: Fraction, lists: list[list[Range]]) -> None:
@@ -358,7 +366,9 @@ def _node(network: Network, domain: Domain, box: Box, kind: int, i: int, pairs: 
         return counted(network, domain, box, i)
     if kind == COUNTEREXAMPLE:
         long = any(f.levels is None for f, _ in _units(domain, box))
-        return [(ZERO, ZERO, ZERO, Fraction(unfair and not long)) for unfair in _pair(network, domain, box, next(pairs))]
+        return [
+            (ZERO, ZERO, ZERO, Fraction(unfair and not long)) for unfair in _pair(network, domain, box, next(pairs))
+        ]
     assert kind in (SPLIT, OPEN)
     return [(ZERO,) * 4] * 2
 
@@ -395,10 +405,14 @@ def check_row(network: Network, domain: Domain, row: Sequence[float], code: int,
     parts = [tuple(row[c] for c in columns) for columns in domain.columns]
     if not all(f.contains(part) for f, part in zip(domain.features, parts, strict=True)):
         return [0, 0]
-    places = [Fraction(p.index(1.0) if f.kind == "one_hot" else p[0]) for f, p in zip(domain.features, parts, strict=True)]
+    places = [
+        Fraction(p.index(1.0) if f.kind == "one_hot" else p[0]) for f, p in zip(domain.features, parts, strict=True)
+    ]
     own = tuple((p, p) for p in places)
     if code == PAIR:
-        fixed = [c for f, cs in zip(domain.features, domain.columns, strict=True) if not (f.sensitive or f.eps) for c in cs]
+        fixed = [
+            c for f, cs in zip(domain.features, domain.columns, strict=True) if not (f.sensitive or f.eps) for c in cs
+        ]
         flipped = [c for c in range(domain.inputs) if c not in fixed]
         points = [list(row), list(row)]
         for point, values in zip(points, (proof[: len(flipped)], proof[len(flipped) :]), strict=True):
@@ -406,7 +420,9 @@ def check_row(network: Network, domain: Domain, row: Sequence[float], code: int,
                 point[c] = v
         whole = tuple(e if f.sensitive else o for f, e, o in zip(domain.features, root(domain), own, strict=True))
         return [2 * unfair for unfair in _pair(network, domain, whole, points)]
-    sets = tuple(e if f.sensitive else o for f, e, o in zip(domain.features, root(domain), relaxed(domain, own), strict=True))
+    sets = tuple(
+        e if f.sensitive else o for f, e, o in zip(domain.features, root(domain), relaxed(domain, own), strict=True)
+    )
     free = Domain(domain.name, tuple(replace(f, sensitive=True, eps=0.0) for f in domain.features))
     if code == ALL:
         (points_of,) = flip_sets(free, sets)
@@ -423,7 +439,10 @@ def _swept(network: Network, free: Domain, box: Box) -> list[int]:
     long = [f.kind == "continuous" and a < b for f, (a, b) in zip(free.features, box, strict=True)]
     if sum(long) > 2:
         raise ValueError("more than two continuous inputs in a flip set that is swept")
-    choices = [[ends] if wide else [(v, v) for v in _places(f, ends)] for f, ends, wide in zip(free.features, box, long, strict=True)]
+    choices = [
+        [ends] if wide else [(v, v) for v in _places(f, ends)]
+        for f, ends, wide in zip(free.features, box, long, strict=True)
+    ]
     seen: list[set[int]] = [set(), set()]
     for piece in itertools.product(*choices):
         _sweep(network, free, piece, long, seen, 0)
@@ -438,7 +457,11 @@ def _sweep(network: Network, free: Domain, box: Box, long: list[bool], seen: lis
     low, high = hull(free, box)
     bounds = integers.enclose(network.exact, low, high)
     most = [max(abs(a), abs(b)) for a, b in zip(low, high, strict=True)]
-    rounds = [_rounding(m) if f.kind == "continuous" else ZERO for f, cs in zip(free.features, free.columns, strict=True) for m in (most[c] for c in cs)]
+    rounds = [
+        _rounding(m) if f.kind == "continuous" else ZERO
+        for f, cs in zip(free.features, free.columns, strict=True)
+        for m in (most[c] for c in cs)
+    ]
     errors = network.errors(bounds.ranges, most, rounds)
     reach = sum((abs(g) * (b - a) / 2 for g, a, b in zip(bounds.slope, low, high, strict=True)), bounds.error)
     signs = [_sign(bounds.centre - reach, bounds.centre + reach, e) for e in errors]

@@ -12,12 +12,12 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from certifair.checks._individual import by_integers, trees
 from certifair.checks._individual import rows as of_rows
-from certifair.checks._individual import trees
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.floats import Array, Prepared
+from certifair.checks._individual.leaves import Clock, Pair
 from certifair.checks._individual.points import LEVELS, Judge
-from certifair.checks._individual.trees import Clock, Pair
 from certifair.evidence.witness import Rows, Tree, Witness, layers_to_json
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
@@ -77,19 +77,25 @@ def check_witness(
     domain: Domain,
     rows: Array | None = None,
     *,
-    memory: int = 1 << 30,
+    integers: bool = False,
+    memory: int = 1 << 31,
     progress: Callable[[float], None] | None = None,
     deadline: float | None = None,
 ) -> Checked:
     """What the witness proves of this network and domain (and rows). deadline: of time.monotonic.
 
-    Errors: ValueError for a witness of another network, domain or number of rows, or a tree that is no proof tree.
+    integers: by `by_integers`, which knows no deadline. Errors: ValueError for a witness of another network, domain or
+    number of rows, a tree that is no proof tree, or one whose boxes and results need more than `memory` bytes.
     """
     began = monotonic()
     if witness.domain != domain or witness.layers != layers_to_json(layers):
         raise ValueError("a witness of another network or another domain")
     if layers.inputs != domain.inputs:
         raise ValueError(f"a network of {layers.inputs} inputs, a domain of {domain.inputs}")
+    if isinstance(witness.about, Tree) and len(witness.about.kind) * (192 + 16 * len(domain.features)) > memory:
+        raise ValueError(f"a tree of {len(witness.about.kind)} nodes needs more than {memory} bytes")
+    if integers:
+        return dataclasses.replace(_in_integers(witness, rows), seconds=monotonic() - began)
     if not layers.piecewise_linear:
         return _nothing(witness, rows)
     judge, frame, clock = Judge.of(Prepared(layers)), Frame(domain), Clock(deadline, progress)
@@ -100,12 +106,22 @@ def check_witness(
     return dataclasses.replace(found, seconds=monotonic() - began, complete=not clock.cut_off)
 
 
+def _in_integers(witness: Witness, rows: Any) -> Checked:
+    found = by_integers.check(witness, () if rows is None else rows.tolist())
+    if isinstance(witness.about, Tree):
+        units = Fraction(witness.domain.units)
+        return Checked({level: Shares(units, *counts) for level, counts in zip(LEVELS, found, strict=True)})
+    verdicts = np.array(found, dtype=np.int8).reshape(-1, 2)
+    return Checked(verdicts={level: verdicts[:, i] for i, level in enumerate(LEVELS)})
+
+
 def _nothing(witness: Witness, rows: Any) -> Checked:
     """Of a network with curves nothing is proven here."""
     if isinstance(witness.about, Tree):
         units = Fraction(witness.domain.units)
         return Checked(dict.fromkeys(LEVELS, Shares(units, *[Fraction(0)] * 4)))
-    none = np.zeros(len(rows), dtype=np.int8)
+    none = np.zeros(len(witness.about.code), dtype=np.int8)
+    assert rows is not None
     return Checked(verdicts=dict.fromkeys(LEVELS, none), reasons=none + of_rows.CURVED)
 
 

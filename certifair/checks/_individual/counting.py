@@ -26,13 +26,14 @@ roundings for each feature, of numbers below `scale`), which is added to e.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, final
+from typing import Any, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from certifair.checks._individual.boxes import EXACT, Frame
-from certifair.checks._individual.floats import OMEGA, SLACK, Array, Enclosure, quiet
+from certifair.checks._individual.enclosures import Enclosure
+from certifair.checks._individual.floats import OMEGA, SLACK, Array, quiet
 
 Ints = NDArray[np.int64]
 
@@ -71,13 +72,12 @@ class _Form:
     def only(self, which: Ints) -> _Form:
         """Of these boxes."""
 
-        def cut(value: Array) -> Array:
-            return value[which]
+        def cut(value: Any) -> Any:
+            if isinstance(value, np.ndarray):
+                return value[which]
+            return type(value)(cut(item) for item in value)
 
-        choices = [(extra[which], there[which]) for extra, there in self.choices]
-        changed = {name: cut(value) for name, value in self.__dict__.items() if isinstance(value, np.ndarray)}
-        rise, unlike = (tuple(map(cut, pair)) for pair in (self.rise, self.unlike))
-        return _Form(**{**changed, "choices": choices, "rise": rise, "unlike": unlike})
+        return _Form(**{name: cut(value) for name, value in self.__dict__.items()})
 
     @property
     def rest(self) -> Array:
@@ -150,8 +150,9 @@ def _form(frame: Frame, low: Array, high: Array, box: Enclosure, along: Ints) ->
     scale = np.abs(box.centre) + 2 * (np.abs(box.slope) * (box.radius + np.abs(box.middle) * 2.0**-10)).sum(axis=1)
     error = box.error + scale * (2.0**-38 * (1 + box.slope.shape[1] / 64)) + OMEGA
     apart = apart + ((np.abs(slope) + spread) * 2 * eps).sum(axis=1) * SLACK
-    unlike = np.minimum(apart, (most - least + 2 * relax + 2 * error) * SLACK), np.maximum(
-        gain, (most - least - 2 * error) * DOWN
+    unlike = (
+        np.minimum(apart, (most - least + 2 * relax + 2 * error) * SLACK),
+        np.maximum(gain, (most - least - 2 * error) * DOWN),
     )
     return _Form(
         base, step, levels, half.sum(axis=1), choices, d, n, half_along, rise, least, most, relax, unlike, error
@@ -228,7 +229,9 @@ def _counted(form: _Form, errors: Array, fibred: NDArray[np.bool_]) -> Array:
         )
         rises = fibred & (form.rise[0] > 0)
         unsure = rest - (counts * sure).sum(axis=1)
-        unsure, missing = np.where(exact[:, 0], [unsure, rest * 0], [unsure + rest * 2.0**-35, rest * form.n * 2.0**-30])
+        unsure, missing = np.where(
+            exact[:, 0], [unsure, rest * 0], [unsure + rest * 2.0**-35, rest * form.n * 2.0**-30]
+        )
         r = np.minimum(np.ceil((form.unlike[0] + 2 * errors[:, level]) / form.rise[0] * SLACK), form.n)
         proven = form.n * rest - r * unsure - counted[:, POSITIVE] - counted[:, NEGATIVE] - missing
         counted[:, MIXED] = np.where(rises, np.maximum(proven, 0.0), 0.0)
@@ -312,4 +315,5 @@ def _moved(counts: Array, by: Ints) -> Array:
     padded = np.zeros((rows, 2 * bins))
     padded[:, bins:] = counts
     index = np.arange(rows)[:, None] * (2 * bins) + bins + np.arange(bins) - np.minimum(by, bins)[:, None]
-    return np.take(padded.reshape(-1), index, mode="clip")
+    found: Array = np.take(padded.reshape(-1), index, mode="clip")
+    return found

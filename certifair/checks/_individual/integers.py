@@ -107,8 +107,13 @@ def enclose(layers: Sequence[ExactLayer], low: Sequence[Fraction], high: Sequenc
             form[0] += b << bits
         bits += layer.bits
         tops, width_bits = _dyadic(widths)
-        reach = [Fraction(sum(abs(c) * w for c, w in zip(form[1:], tops, strict=True)), 1 << bits + width_bits) for form in forms]
-        ranges.append([(Fraction(f[0], 1 << bits) - r, Fraction(f[0], 1 << bits) + r) for f, r in zip(forms, reach, strict=True)])
+        reach = [
+            Fraction(sum(abs(c) * w for c, w in zip(form[1:], tops, strict=True)), 1 << bits + width_bits)
+            for form in forms
+        ]
+        ranges.append(
+            [(Fraction(f[0], 1 << bits) - r, Fraction(f[0], 1 << bits) + r) for f, r in zip(forms, reach, strict=True)]
+        )
         if depth + 1 == len(layers):
             break
         slants.append([[Fraction(c, 1 << bits) for c in form[1 : n0 + 1]] for form in forms])
@@ -161,7 +166,10 @@ def _spread(
         if k:
             out = [abs(b) * x.bend + v * (abs(x.slope) + x.bend) for b, v, x in zip(bent[k], y, lines[k], strict=True)]
             unit = 1 << layers[k].bits
-            y = [_up(sum(map(mul, out, map(abs, column)), Fraction(0)) / unit) for column in zip(*layers[k].weight, strict=True)]
+            y = [
+                _up(sum(map(mul, out, map(abs, column)), Fraction(0)) / unit)
+                for column in zip(*layers[k].weight, strict=True)
+            ]
     return found
 
 
@@ -196,7 +204,11 @@ def drift(
             rate = _rate(layer, j, zeros, single)
             if rate is None or (single and total * (1 + rate) >= 1 << 127):
                 return None
-            z = sum(map(mul, weight, error), Fraction(0)) + rate * total + (layer.rounds[j] * Fraction(1, 1 << 149)) * single
+            z = (
+                sum(map(mul, weight, error), Fraction(0))
+                + rate * total
+                + (layer.rounds[j] * Fraction(1, 1 << 149)) * single
+            )
             slope = abs(Fraction(layer.slope[j]))
             steep = Fraction(1) if low - z >= 0 else slope if high + z <= 0 else max(Fraction(1), slope)
             rounds = single and layer.slope[j] not in (0, 1)

@@ -150,7 +150,9 @@ class Flips:
             found[:, start : start + step] = floats.values(self.judge.net, base, self.delta)
         return found
 
-    def _closely(self, units: Array, value: Values, stand_in: NDArray[np.intp] | None) -> tuple[Signs, NDArray[np.intp], NDArray[np.intp]]:
+    def _closely(
+        self, units: Array, value: Values, stand_in: NDArray[np.intp] | None
+    ) -> tuple[Signs, NDArray[np.intp], NDArray[np.intp]]:
         """`decide` for units that the filter left open; value (flips, units) is the filter's. stand_in (flips, units):
         another combination that stands in for each that is not there."""
         sign = (value > self.bound[:, None, None]).astype(np.int8) - (value <= -self.bound[:, None, None])
@@ -158,13 +160,15 @@ class Flips:
         flip, unit = np.nonzero(open_)
         real = flip if stand_in is None else stand_in[flip, unit]
         sign[:, flip, unit] = self.judge.signs(units[unit] + self.combinations[real]).T
-        high, low = (sign > 0).any(axis=1), (sign < 0).any(axis=1)
-        code = _code(high, low, (sign > 0).all(axis=1), (sign < 0).all(axis=1)).T
+        most, least = sign.max(axis=1), sign.min(axis=1)
+        code = _code(most > 0, least < 0, least > 0, most < 0).T
         worth = sign.astype(np.int16) * 2 * (1 + np.abs(sign[1]))
         return code, worth[0].argmax(axis=0), worth[0].argmin(axis=0)
 
 
-def _code(high: NDArray[np.bool_], low: NDArray[np.bool_], positive: NDArray[np.bool_], negative: NDArray[np.bool_]) -> Signs:
+def _code(
+    high: NDArray[np.bool_], low: NDArray[np.bool_], positive: NDArray[np.bool_], negative: NDArray[np.bool_]
+) -> Signs:
     return np.where(high & low, 2, positive.astype(np.int8) - negative.astype(np.int8)).astype(np.int8)
 
 

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.floats import Array
+from certifair.checks._individual.leaves import POINTS, Clock, Pair, allowed, combinations
 from certifair.checks._individual.points import Flips, Judge
 from certifair.checks._individual.sweeps import Swept, sweep
-from certifair.checks._individual.trees import POINTS, Clock, Pair, allowed, check_tree, combinations
+from certifair.checks._individual.trees import check_tree
 from certifair.evidence.witness import ALL, PAIR, SWEPT, TREE, UNDECIDED, Rows
 
 Ints = NDArray[np.int64]
@@ -62,14 +63,12 @@ def check_rows(judge: Judge, frame: Frame, about: Rows, rows: Array, clock: Cloc
     _all(judge, frame, rows, values, np.flatnonzero((code == ALL) & inside), clock, result)
     _pairs(judge, frame, about, rows, code == PAIR, inside, result)
     _swept(judge, frame, rows, values, np.flatnonzero((code == SWEPT) & inside), clock, result)
-    _trees(judge, frame, about, rows, values, code == TREE, inside, clock, result)
+    _trees(judge, frame, about, rows, inside, clock, result)
     result.reason[(result.verdict[:, 0] == 0) & (result.reason == NOTHING)] = NEAR_TIE
     return result
 
 
-def _all(
-    judge: Judge, frame: Frame, rows: Array, values: Array, which: Ints, clock: Clock, result: RowsResult
-) -> None:
+def _all(judge: Judge, frame: Frame, rows: Array, values: Array, which: Ints, clock: Clock, result: RowsResult) -> None:
     """Every point of the flip set is evaluated; the row's own is one of them, as it is in the domain."""
     if not len(which):
         return
@@ -97,7 +96,13 @@ def _all(
 
 
 def _pairs(
-    judge: Judge, frame: Frame, about: Rows, rows: Array, chosen: NDArray[np.bool_], inside: NDArray[np.bool_], result: RowsResult
+    judge: Judge,
+    frame: Frame,
+    about: Rows,
+    rows: Array,
+    chosen: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    result: RowsResult,
 ) -> None:
     """Two points that are in the flip set and decide differently."""
     flipped = frame.flipped_inputs
@@ -137,15 +142,15 @@ def _swept(
 
 
 def _trees(
-    judge: Judge, frame: Frame, about: Rows, rows: Array, values: Array, chosen: NDArray[np.bool_],
-    inside: NDArray[np.bool_], clock: Clock, result: RowsResult,
+    judge: Judge, frame: Frame, about: Rows, rows: Array, inside: NDArray[np.bool_], clock: Clock, result: RowsResult
 ) -> None:
     """Each tree is about one flip set, as if everything were sensitive: its boxes contain one unit, fair or unfair.
 
     Ends of continuous ranges are rounded outwards, so that only a pair proves that the flip set itself is unfair.
     """
     exactly = not (frame.is_range & (frame.eps > 0)).any()
-    which = np.flatnonzero(chosen)
+    which = np.flatnonzero(np.frombuffer(about.code, dtype=np.uint8) == TREE)
+    values = frame.values(rows)[1]
     if len(about.trees) != len(which):
         raise ValueError("not a tree for every row that should have one")
     low, high = frame.relaxed(values, values)
@@ -156,10 +161,12 @@ def _trees(
             continue
         found = check_tree(judge, frame.flip_sets, tree, clock, (low[row : row + 1], high[row : row + 1]))
         points = np.array(found.pairs[:1]).reshape(-1, 2, rows.shape[1])
-        if not frame.in_flip_set(np.repeat(rows[[row]], 2 * len(points), axis=0), points.reshape(-1, rows.shape[1])).all():
+        if not frame.in_flip_set(
+            np.repeat(rows[[row]], 2 * len(points), axis=0), points.reshape(-1, rows.shape[1])
+        ).all():
             raise ValueError("a counterexample that is not in the flip set of its row")
         signs = judge.signs(points.reshape(-1, rows.shape[1])).reshape(-1, 2, 2)
-        apart = (signs[:, 0] * signs[:, 1] < 0).any(axis=0)
+        apart = np.any(signs[:, 0] * signs[:, 1] < 0, axis=0).reshape(2)
         for level, (positive, negative, mixed, unfair) in enumerate(found.counts):
             proven = unfair and (exactly or apart[level])
             result.verdict[row, level] = UNFAIR if proven else int(positive + negative + mixed > 0)

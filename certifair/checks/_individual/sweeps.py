@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, final
@@ -10,11 +9,11 @@ from typing import Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._individual import floats
+from certifair.checks._individual import enclosures, floats
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.floats import Array, quiet
+from certifair.checks._individual.leaves import allowed, combinations
 from certifair.checks._individual.points import Judge, Signs, level_errors, sure
-from certifair.checks._individual.trees import allowed, combinations
 from certifair.exact import piecewise
 
 Ints = NDArray[np.int64]
@@ -50,7 +49,7 @@ class Swept:
 
     def settled(self) -> NDArray[np.bool_]:
         """(rows,) Proven unfair at both levels: nothing more is to be found out."""
-        done: NDArray[np.bool_] = (self.positive & self.negative).all(axis=1)
+        done: NDArray[np.bool_] = self.positive[:, 0] & self.negative[:, 0] & self.positive[:, 1] & self.negative[:, 1]
         return done
 
 
@@ -65,8 +64,9 @@ def sweep(judge: Judge, frame: Frame, rows: Array, values: Array) -> Swept:
     low, high, row = _pieces(frame, values)
     none = np.zeros((len(rows), 2), dtype=bool)
     found = Swept(none, none.copy(), none.copy(), np.full((2, *rows.shape), np.nan))
-    for depth in itertools.count():
-        box = floats.enclose(judge.net, low, high)
+    depth = 0
+    while True:
+        box = enclosures.enclose(judge.net, low, high)
         reach = (np.abs(box.slope) * box.radius).sum(axis=1) * floats.SLACK + box.error
         reach = reach + np.abs(box.centre) * 2.0**-50
         errors = level_errors(judge.net, box.ranges, frame.rounds)
@@ -81,6 +81,7 @@ def sweep(judge: Judge, frame: Frame, rows: Array, values: Array) -> Swept:
         if not len(left) or depth == HALVINGS:
             break
         low, high, row = _halved(low[left], high[left], row[left], box.slope[left])
+        depth += 1
     for piece in left:
         if not found.settled()[row[piece]]:
             _exactly(judge, frame, rows[row[piece]], low[piece], high[piece], errors[piece], found, int(row[piece]))
@@ -103,7 +104,11 @@ def _pieces(frame: Frame, values: Array) -> tuple[Array, Array, Ints]:
     low = inputs[row] + flips[flip]
     high = low.copy()
     for i in np.flatnonzero(long):
-        ends = (frame.root[0][0, i], frame.root[1][0, i]) if frame.is_sensitive[i] else (wide_low[row, i], wide_high[row, i])
+        ends = (
+            (frame.root[0][0, i], frame.root[1][0, i])
+            if frame.is_sensitive[i]
+            else (wide_low[row, i], wide_high[row, i])
+        )
         low[:, frame.first[i]], high[:, frame.first[i]] = ends
     return low, high, row
 

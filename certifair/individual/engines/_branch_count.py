@@ -13,7 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from certifair.individual.engines._branch_enclosure import FAST, Floats, Indices
+from certifair.individual.engines._branch_enclosure import Floats, Indices
+from certifair.individual.engines._branch_vectors import FAST
 
 INTEGER, CONTINUOUS, ONE_HOT = range(3)
 _COARSE = 0.7

@@ -19,10 +19,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from certifair.individual.engines._branch_vectors import (
+    FAST,
+    ONE,
+    ZERO,
+    add,
+    add_absolute,
+    combine,
+    dot,
+    dot_two,
+    scale,
+)
+
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
-FAST = {"reassoc", "nsz", "contract", "nnan", "ninf", "arcp"}  # it only proposes; a checker decides
-_ZERO, _ONE = np.float32(0), np.float32(1)
 _STEPS = (1.5, 2.0, 2.5, 3.0, 3.5)
 
 
@@ -92,71 +102,6 @@ class Form(NamedTuple):
     g: Floats
     rho: Floats
     score: Floats
-
-
-# Vectors are flat arrays with an offset: slices would be counted references, which cost more than short loops do.
-
-
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
-def _add_four(y: Any, at: int, n: int, factor: Any, used: Any, t: int, weight: Any, start: int) -> None:
-    """y[at:at + n] += Σ factor[i]·(row used[i] of weight), i = t … t + 3."""
-    a, b, c, d = factor[t], factor[t + 1], factor[t + 2], factor[t + 3]
-    p, q = start + used[t] * n, start + used[t + 1] * n
-    r, s = start + used[t + 2] * n, start + used[t + 3] * n
-    for j in range(n):
-        y[at + j] += a * weight[p + j] + b * weight[q + j] + c * weight[r + j] + d * weight[s + j]
-
-
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
-def _add(y: Any, at: int, n: int, factor: Any, x: Any, start: int) -> None:
-    for j in range(n):
-        y[at + j] += factor * x[start + j]
-
-
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
-def _add_absolute(y: Any, at: int, n: int, factor: Any, x: Any, start: int) -> None:
-    for j in range(n):
-        y[at + j] += factor * abs(x[start + j])
-
-
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
-def _scale(y: Any, at: int, n: int, factor: Any, x: Any, start: int, radius: Any, first: int) -> None:
-    """y = factor·x, and radius += |y|."""
-    for j in range(n):
-        value = factor * x[start + j]
-        y[at + j] = value
-        radius[first + j] += abs(value)
-
-
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
-def _combine(y: Any, at: int, n: int, factor: Any, used: Any, count: int, weight: Any, start: int) -> None:
-    """y += Σ factor[t]·(row used[t] of weight)."""
-    t = 0
-    while t + 4 <= count:
-        _add_four(y, at, n, factor, used, t, weight, start)
-        t += 4
-    while t < count:
-        _add(y, at, n, factor[t], weight, start + used[t] * n)
-        t += 1
-
-
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
-def _dot(x: Any, start: int, y: Any, n: int) -> Any:
-    total = _ZERO
-    for j in range(n):
-        total += x[start + j] * y[j]
-    return total
-
-
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
-def _dot_two(x: Any, start: int, y: Any, z: Any, n: int) -> Any:
-    """(Σ|x|y, Σ|x|z)."""
-    first, second = _ZERO, _ZERO
-    for j in range(n):
-        size = abs(x[start + j])
-        first += size * y[j]
-        second += size * z[j]
-    return first, second
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -254,7 +199,7 @@ def _start(net: Net, lines: Lines, k: int) -> None:
     centre, radius, bias = lines.centre, lines.radius, net.bias
     for j in range(first, first + net.width[k]):
         centre[j] = bias[j]
-        radius[j] = _ZERO
+        radius[j] = ZERO
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -265,10 +210,10 @@ def _first(net: Net, lines: Lines, box: Box, free: int) -> None:
     _start(net, lines, 0)
     for f in range(len(mid)):
         if mid[f] != 0:
-            _add(centre, 0, n, mid[f], up, f * n)
+            add(centre, 0, n, mid[f], up, f * n)
     for r in range(free):
         f = inputs[r]
-        _scale(rows, r * n, n, half[f], up, f * n, radius, 0)
+        scale(rows, r * n, n, half[f], up, f * n, radius, 0)
 
 
 @njit(cache=True, nogil=True, _nrt=False)
@@ -288,19 +233,19 @@ def _next(net: Net, lines: Lines, k: int, count: int) -> int:
         for t in range(found):
             factor[t] = rows[below + r * m + used[t]] * slope[b + used[t]]
         at = row + r * n
-        rows[at : at + n] = _ZERO
-        _combine(rows, at, n, factor, used, found, up, start)
-        _add_absolute(radius, first, n, _ONE, rows, at)
+        rows[at : at + n] = ZERO
+        combine(rows, at, n, factor, used, found, up, start)
+        add_absolute(radius, first, n, ONE, rows, at)
     for t in range(found):
         i = b + used[t]
         factor[t] = centre[i] * slope[i] + middle[i]
-    _combine(centre, first, n, factor, used, found, up, start)
+    combine(centre, first, n, factor, used, found, up, start)
     for i in range(m):
         if error[b + i] > 0:
             if k == len(net.width) - 1:
-                _add_absolute(radius, first, n, error[b + i], up, start + i * n)
+                add_absolute(radius, first, n, error[b + i], up, start + i * n)
             else:
-                _scale(rows, row + count * n, n, error[b + i], up, start + i * n, radius, first)
+                scale(rows, row + count * n, n, error[b + i], up, start + i * n, radius, first)
                 count += 1
     return count
 
@@ -309,7 +254,7 @@ def _next(net: Net, lines: Lines, k: int, count: int) -> int:
 def upwards(net: Net, lines: Lines, box: Box, free: int, trimmed: bool) -> float:
     """All hidden layers. Returns the missed share."""
     for f in range(len(box.lost)):
-        box.lost[f] = _ZERO
+        box.lost[f] = ZERO
     _first(net, lines, box, free)
     missed, count = _relax(net, lines, box, 0, free, trimmed), free
     for k in range(1, len(net.width)):
@@ -331,17 +276,17 @@ def downwards(net: Net, lines: Lines, free: int, form: Form) -> Any:
     g, rho, score = form.g, form.rho, form.score
     c, e = net.shift, 0.0
     for j in range(n):
-        signed[j], absolute[j] = net.last[j], _ZERO
+        signed[j], absolute[j] = net.last[j], ZERO
         weight[j] = signed[j] * slope[a + j]
         c += weight[j] * lines.centre[a + j] + signed[j] * lines.middle[a + j]
     for r in range(free):
-        g[r] = _dot(rows, row + r * n, weight, n)
-        rho[r] = score[r] = _ZERO
+        g[r] = dot(rows, row + r * n, weight, n)
+        rho[r] = score[r] = ZERO
     for k in range(len(net.width) - 1, -1, -1):
         n, a, row = net.width[k], net.first[k], net.row[k]
         bent = False
         for j in range(n):
-            weight[j] = gain[j] = _ZERO
+            weight[j] = gain[j] = ZERO
             lines.size[a + j] = abs(signed[j])
             if bend[a + j] > 0:
                 bent = True
@@ -351,7 +296,7 @@ def downwards(net: Net, lines: Lines, free: int, form: Form) -> Any:
                 gain[j] = size * error[a + j] / radius[a + j]
         if bent:
             for r in range(free):
-                more, better = _dot_two(rows, row + r * n, weight, gain, n)
+                more, better = dot_two(rows, row + r * n, weight, gain, n)
                 rho[r] += more
                 score[r] += better
         if k > 0:
@@ -365,7 +310,7 @@ def _below(net: Net, lines: Lines, k: int) -> None:
     n, m, a, start = net.width[k], net.width[k - 1], net.first[k], net.at[k]
     down, signed, absolute, weight, slope = net.down, lines.signed2, lines.absolute2, lines.weight, lines.slope
     for i in range(m):
-        signed[i] = absolute[i] = _ZERO
+        signed[i] = absolute[i] = ZERO
     for j in range(n):
         straight = lines.signed[j] * slope[a + j]
         bent = weight[j] + lines.absolute[j] * abs(slope[a + j])
@@ -375,7 +320,7 @@ def _below(net: Net, lines: Lines, k: int) -> None:
                 signed[i] += straight * down[at + i]
                 absolute[i] += bent * abs(down[at + i])
         elif straight != 0:
-            _add(signed, 0, m, straight, down, at)
+            add(signed, 0, m, straight, down, at)
     for i in range(m):
         lines.signed[i] = signed[i]
         lines.absolute[i] = absolute[i]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from certifair.evidence.witness import SPLIT, Tree
 from certifair.individual.engines._branch_count import CONTINUOUS, INTEGER, ONE_HOT, Axes, Grid
 from certifair.individual.engines._branch_enclosure import Box, Form, Lines, Net
-from certifair.individual.engines._branch_search import Nodes, Room, Slots
+from certifair.individual.engines._branch_leaf import Room
+from certifair.individual.engines._branch_search import Nodes, Slots
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 
@@ -79,8 +80,15 @@ def room_of(net: Net, axes: Axes) -> Room:
 
     of_neurons = [floats(neurons) for _ in range(6)]
     passed = [floats(wide) for _ in range(6)]
-    lines = Lines(floats(rows), *of_neurons, floats(wide), whole(wide), whole(1), *passed, floats(neurons), floats(neurons))
-    box = Box(*(floats(inputs) for _ in range(2)), whole(inputs), np.zeros(inputs, dtype=np.bool_), *(floats(inputs) for _ in range(3)))
+    lines = Lines(
+        floats(rows), *of_neurons, floats(wide), whole(wide), whole(1), *passed, floats(neurons), floats(neurons)
+    )
+    box = Box(
+        *(floats(inputs) for _ in range(2)),
+        whole(inputs),
+        np.zeros(inputs, dtype=np.bool_),
+        *(floats(inputs) for _ in range(3)),
+    )
     bins = 2 * BINS + 4 * features
     grid = Grid(BINS, floats(bins), floats(bins), np.zeros(bins + 1), whole(features), np.zeros(features), np.zeros(4))
     return Room(
@@ -153,7 +161,11 @@ def plant(tree: Tree | None, axes: Axes, nodes: Nodes, slots: Slots) -> int:
 
 
 def _halves(
-    axes: Axes, low: NDArray[np.float64], high: NDArray[np.float64], feature: NDArray[np.int64], cut: NDArray[np.float64]
+    axes: Axes,
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    feature: NDArray[np.int64],
+    cut: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The boxes of both children, in turn."""
     if axes.sensitive[feature].any():
@@ -166,15 +178,15 @@ def _halves(
 
 
 def tree_of(nodes: Nodes) -> Tree:
-    """The tree under node 0, breadth first."""
-    levels, here = [], np.zeros(1, dtype=np.int64)
+    """The tree under node 0, breadth first. A thread may still be adding to it."""
+    here = np.zeros(1, dtype=np.int64)
+    kinds, features, cuts = [], [], []
     while len(here):
-        levels.append(here)
-        first = nodes.child[here[nodes.kind[here] == SPLIT]].astype(np.int64)
+        kind = nodes.kind[here]
+        kinds.append(kind.astype(np.uint8))
+        features.append(nodes.feature[here].astype(np.uint16))
+        cuts.append(nodes.cut[here])
+        first = nodes.child[here[kind == SPLIT]].astype(np.int64)
         here = (first[:, None] + np.arange(2)).reshape(-1)
-    order = np.concatenate(levels)
-    return Tree(
-        nodes.kind[order].astype(np.uint8).tobytes(),
-        array("H", nodes.feature[order].astype(np.uint16).tobytes()),
-        array("d", nodes.cut[order].tobytes()),
-    )
+    column = array("H", np.concatenate(features).tobytes())
+    return Tree(np.concatenate(kinds).tobytes(), column, array("d", np.concatenate(cuts).tobytes()))

@@ -148,7 +148,7 @@ def values_and_errors(layers: Layers, points: Array) -> tuple[Array, Array]:
     """f at points (n, inputs), and about how far float32 hardware may be from the real number, (n,) each.
 
     A dot product of n terms is wrong by at most γ Σ|w x|, γ = n·u/(1 − n·u), and carries on the errors E of its terms:
-    E_z = |W|(E + γ (|h| + E)) + γ·size. Curves bend no steeper than 1.
+    E_z = |W|(E + γ (|h| + E)) + γ·size. Curves bend no steeper than 1; a ReLU gives exactly 0 where z + E_z ≤ 0.
     """
     h = np.ascontiguousarray(points)
     error = np.zeros_like(h)
@@ -157,11 +157,11 @@ def values_and_errors(layers: Layers, points: Array) -> tuple[Array, Array]:
             weight = np.ascontiguousarray(layer.weight.T)
             gamma = float(layer.rounds.max()) * FLOAT32 * 1.01 + float(layer.relative.max())
             error = affine(error + gamma * (np.abs(h) + error), np.abs(weight), gamma * layer.size + 2.0**-126)
-            h = affine(h, weight, layer.bias)
-            h = activate(layer, h) if layer.curve.any() else np.where(h < 0, layer.slope * h, h)
-            steep = np.abs(layer.slope)
+            z = affine(h, weight, layer.bias)
+            h = activate(layer, z) if layer.curve.any() else np.where(z < 0, layer.slope * z, z)
+            steep, silent = np.abs(layer.slope), (layer.slope == 0) & (z + error <= 0)
             rounded = np.where(layer.curve != 0, 4.0, (steep != 0) & (layer.slope != 1))
-            error = error * np.maximum(1.0, steep) + FLOAT32 * rounded * np.abs(h)
+            error = np.where(silent, 0.0, error * np.maximum(1.0, steep) + FLOAT32 * rounded * np.abs(h))
     return h[:, 0], error[:, 0]
 
 

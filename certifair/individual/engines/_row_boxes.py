@@ -124,7 +124,7 @@ class FlipSets:
     def middles(self, low: Array, high: Array) -> Array:
         """A point of each box near its middle."""
         middle = low + (high - low) / 2
-        return np.where(self.long > 0, middle, np.floor(middle))
+        return np.where(self.long > 0, middle, np.maximum(low, np.floor(middle)))
 
     def rounded(self, values: Array, low: Array, high: Array) -> Array:
         """The nearest float32 numbers, where these are in the flip sets from low to high."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.evidence.witness import COUNTED, ENUMERATED, PAIR, SPLIT, TREE, UNDECIDED, Rows, Tree
-from certifair.individual.engines._bounds import evaluate
+from certifair.individual.engines._bounds import activate, evaluate
 from certifair.individual.engines._jobs import NO_TIME, listed, over_chunks
 from certifair.individual.engines._points import Indices, Mask, clear, inside
 from certifair.individual.engines._row_boxes import Effects, FlipSets
@@ -54,8 +54,8 @@ def tree_rows(task: Task, rows: Array) -> Proposal[Rows]:
 
 def _chunk(layers: Layers, domain: Domain, rows: Array, seconds: float) -> Proposal[Rows]:
     end, known = time.monotonic() + seconds, inside(domain, rows)
-    search = _Search(layers, FlipSets(domain), rows[known])
     with np.errstate(all="ignore"):  # what is no number decides nothing
+        search = _Search(layers, FlipSets(domain), rows[known])
         search.run(end)
         return search.proposal(known)
 
@@ -74,7 +74,7 @@ class _Search:
         self._ends = self._low, self._high = sets.roots(rows)
         self._owner: Indices = np.arange(len(rows))
         self._nodes: list[tuple[NDArray[np.uint8], Indices, Array, Indices]] = []
-        self._best = np.repeat(evaluate(layers, rows)[0][None], 2, axis=0)
+        self._best = np.repeat(_value(layers, rows)[None], 2, axis=0)
         self._where = np.repeat(rows[None], 2, axis=0)
         self._uncertain = np.zeros(len(rows), dtype=np.bool_)
         self._mixed = np.zeros(len(rows), dtype=np.intp)
@@ -133,7 +133,7 @@ class _Search:
 
     def _take(self, points: Array, owner: Indices) -> Array:
         """f at points (n, inputs) of these rows; keeps the best."""
-        value = evaluate(self._layers, points)[0]
+        value = _value(self._layers, points)
         for side, sign in enumerate((1, -1)):
             order = np.lexsort((sign * value, owner))
             last = order[np.flatnonzero(np.append(np.diff(owner[order]), 1))]
@@ -204,3 +204,10 @@ class _Search:
             columns = array("H", feature[mine].tolist()), array("d", cut[mine].tolist())
             found.append(Tree(kind[mine].tobytes(), *columns))
         return found
+
+
+def _value(layers: Layers, points: Array) -> Array:
+    """f at points (n, inputs), (n,)."""
+    for layer in layers.layers:
+        points = activate(layer, points @ layer.weight.T + layer.bias)
+    return points[:, 0]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.evidence.witness import Rows, Tree
-from certifair.individual.engines._branch_search import Nodes, Room, Rules, Slots, grow
+from certifair.evidence.witness import OPEN, Rows, Tree
+from certifair.individual.engines._branch_count import CONTINUOUS
+from certifair.individual.engines._branch_leaf import Room, Rules
+from certifair.individual.engines._branch_search import Nodes, Slots, grow
 from certifair.individual.engines._branch_setup import (
     arrays_of,
     axes_of,
@@ -25,15 +27,22 @@ from certifair.individual.engines._branch_setup import (
     tree_of,
 )
 from certifair.individual.engines.base import Array, Engine, NotForThisError, Progress, Proposal, Task
-from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 
 ROUND: Final = 1.5
 """Each round splits boxes with more than the largest undecided share, divided by this."""
 CHUNKS: Final = 16
 """Of a round, for each thread."""
+GRACE: Final = 0.2
+"""Seconds in which every thread notices that it should stop."""
+MOST: Final = 1 << 26
+"""Leaves."""
 ENDED: Final = 1e-15
 """An undecided share that is nothing but rounding."""
+
+
+TRIM: Final = False
+"""Whether leaves of kind 6 are proposed unless asked for: not before a checker counts them."""
 
 
 @final
@@ -60,53 +69,33 @@ class Branch(Engine):
         raise NotForThisError("the method branch answers about whole domains", advice="use the method enumerate")
 
     def domain(self, task: Task) -> Proposal[Tree]:
-        found = search(
-            task.layers,
-            task.domain,
-            seconds=task.seconds,
-            processes=task.processes,
-            memory=task.memory,
-            resume=task.seed,
-            progress=task.progress,
-        )
-        return Proposal(found.tree)
+        return Proposal(search(task).tree)
 
 
-def search(
-    layers: Layers,
-    domain: Domain,
-    *,
-    seconds: float,
-    level_margin: float = 0.0,
-    processes: int = 1,
-    memory: int = 2 << 30,
-    resume: Tree | None = None,
-    progress: Progress | None = None,
-    most_leaves: int | None = None,
-    trimmed: bool = False,
-) -> Search:
+def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = None, trimmed: bool = TRIM) -> Search:
     """Splits boxes by undecided share until the time, the memory or the leaves are used up, or nothing is undecided.
 
-    seconds: from the call on. level_margin: what a float32 evaluation may differ by. processes: threads. memory: bytes
-    of the tree. resume: a tree to go on from. An interrupt (Ctrl-C) ends the search like the time does.
+    level_margin: what a float32 evaluation may differ by. most_leaves: what a checker can take. trimmed: leaves of kind
+    6 too. An interrupt (Ctrl-C) ends the search like the time does.
     Errors: NotForThisError for sigmoids and the like inside; ValueError for a tree that is not of this search.
     """
     started = time.monotonic()
-    if not layers.piecewise_linear:
+    if not task.layers.piecewise_linear:
         raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method enumerate or sweep")
-    leaves = int(min(memory // bytes_per_leaf(len(domain.features)), most_leaves or 1 << 60, 1 << 30))
-    hunt = _Hunt(layers, domain, Rules(level_margin, _points(layers), trimmed), leaves, processes)
+    leaves = min(task.memory // bytes_per_leaf(len(task.domain.features)), most_leaves or MOST, MOST)
+    hunt = _Hunt(task, Rules(level_margin, _points(task.layers), trimmed), leaves)
     interrupted = False
-    with ThreadPoolExecutor(processes) as pool:
-        run = _Run(pool, hunt.stop, started + seconds, lambda: hunt.shares, progress)
-        try:
-            hunt.measure(run, resume)
-            while not run.over and hunt.round(run):
-                pass
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            hunt.stop[0] = 1
+    pool = ThreadPoolExecutor(task.processes)
+    run = _Run(pool, hunt.stop, started + task.seconds, lambda: hunt.shares, task.progress)
+    try:
+        hunt.measure(run, task.seed)
+        while not run.over and hunt.round(run):
+            pass
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        hunt.stop[0] = 1
+        pool.shutdown(wait=False, cancel_futures=True)
     boxes = sum(int(room.used[4]) for room in hunt.rooms)
     return Search(tree_of(hunt.nodes), *hunt.shares, boxes, time.monotonic() - started, interrupted)
 
@@ -132,41 +121,45 @@ class _Run:
         return bool(self.stop[0]) or time.monotonic() >= self.deadline
 
     def all(self, jobs: list[Callable[[], None]]) -> None:
-        """Runs them, at most until the deadline. Errors: those of the jobs."""
+        """Runs them, at most until the deadline. Errors: those of the jobs.
+
+        A job ends within a box's time after the stop, unless it is still being compiled: then it is left alone, and
+        will find the stop set.
+        """
         running: set[Future[None]] = {self.pool.submit(job) for job in jobs}
         try:
             while running:
                 left = self.deadline - time.monotonic()
                 if left <= 0:
-                    self.stop[0] = 1
-                done, running = wait(running, timeout=max(0.01, min(left, 1.0)))
+                    return
+                done, running = wait(running, timeout=min(left, 1.0))
                 for job in done:
                     job.result()
                 if self.progress is not None and running:
                     self.progress(*self.shares())
-        except BaseException:
-            self.stop[0] = 1
-            wait(running)
-            raise
+        finally:
+            if running:
+                self.stop[0] = 1
+                wait(running, timeout=GRACE)
 
 
 @final
 class _Hunt:
     """The tree so far, and each thread's room: nodes and slots of its own."""
 
-    def __init__(self, layers: Layers, domain: Domain, rules: Rules, leaves: int, threads: int) -> None:
-        self._net, self._axes, self._rules = net_of(layers), axes_of(domain), rules
-        self._leaves = max(leaves, 4 * threads)
+    def __init__(self, task: Task, rules: Rules, leaves: int) -> None:
+        self._net, self._axes, self._rules = net_of(task.layers), axes_of(task.domain), rules
+        self._leaves = max(leaves, 4 * task.processes)
         self.nodes: Nodes
         self._slots: Slots
-        self.nodes, self._slots = arrays_of(self._leaves, len(domain.features))
-        self.rooms: list[Room] = [room_of(self._net, self._axes) for _ in range(threads)]
+        self.nodes, self._slots = arrays_of(self._leaves, len(task.domain.features))
+        self.rooms: list[Room] = [room_of(self._net, self._axes) for _ in range(task.processes)]
         self.stop = np.zeros(1, dtype=np.int64)
         self._planted = 0
 
     @property
     def shares(self) -> tuple[float, float, float]:
-        certified, falsified, undecided = sum(room.total for room in self.rooms).tolist()  # type: ignore[union-attr]
+        certified, falsified, undecided = np.sum([room.total for room in self.rooms], axis=0).tolist()
         return certified, falsified, max(undecided, 0.0)
 
     def measure(self, run: _Run, tree: Tree | None) -> None:
@@ -175,12 +168,12 @@ class _Hunt:
         self._share_out(2 * count - 1, count)
         shares = self._sizes(count)
         self._slots.undecided[:count] = shares
-        self.nodes.kind[self._slots.node[:count]], self.nodes.child[self._slots.node[:count]] = 1, -1
+        here = self._slots.node[:count]
+        self.nodes.kind[here], self.nodes.feature[here], self.nodes.cut[here] = OPEN, 0, 0.0
         items = np.arange(count)
         self._work(run, items, shares, -1.0)
         if run.over:  # what was not measured is open
-            missing = 1.0 - sum(self.shares)
-            self.rooms[0].total[2] += missing
+            self.rooms[0].total[2] += 1.0 - sum(self.shares)
 
     def _share_out(self, nodes: int, slots: int) -> None:
         """Free nodes and slots, to each thread its part."""
@@ -194,14 +187,18 @@ class _Hunt:
         """The share of the domain that each of the first boxes is."""
         axes = self._axes
         free = (~axes.sensitive) & (axes.high > axes.low)
-        more = np.where(axes.kind == 1, 0.0, 1.0)
-        part = (self._slots.high[:count] - self._slots.low[:count] + more) / np.where(free, axes.high - axes.low + more, 1)
-        found: Array = part[:, free].prod(axis=1)
+        more = np.where(axes.kind == CONTINUOUS, 0.0, 1.0)
+        part = (self._slots.high[:count] - self._slots.low[:count] + more)[:, free] / (axes.high - axes.low + more)[
+            free
+        ]
+        found: Array = part.prod(axis=1)
         return found
 
     def round(self, run: _Run) -> bool:
         """Splits what has most undecided; False if there is nothing left to split."""
-        slots = np.concatenate([np.arange(self._planted), *(np.arange(*self._taken(i)) for i in range(len(self.rooms)))])
+        slots = np.concatenate(
+            [np.arange(self._planted), *(np.arange(*self._taken(i)) for i in range(len(self.rooms)))]
+        )
         undecided = np.where(self._slots.split[slots] >= 0, self._slots.undecided[slots], 0.0)
         most = float(undecided.max(initial=0.0))
         if most <= ENDED:
@@ -224,17 +221,10 @@ class _Hunt:
 
         def job(room: Room) -> Callable[[], None]:
             def run_all() -> None:
-                for piece in _drained(waiting):
-                    grow(self._net, self._axes, room, self._rules, self.nodes, self._slots, piece)
+                while waiting and room.used[0] + 2 <= room.used[1]:
+                    with suppress(IndexError):  # another thread was faster
+                        grow(self._net, self._axes, room, self._rules, self.nodes, self._slots, waiting.popleft())
 
             return run_all
 
         run.all([job(room) for room in self.rooms])
-
-
-def _drained(waiting: deque[Any]) -> Iterator[Any]:
-    while True:
-        try:
-            yield waiting.popleft()
-        except IndexError:
-            return
