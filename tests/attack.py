@@ -109,6 +109,7 @@ class Attacker:
         run = self.fresh()
         run.mkdir()
         for name, content in contents.items():
+            (run / PATHS[name]).parent.mkdir(exist_ok=True)
             (run / PATHS[name]).write_bytes(content)
         if log:
             (run / "log").mkdir()

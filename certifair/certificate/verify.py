@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from certifair.certificate.consistency import check_consistency
 from certifair.certificate.envelope import Statement, open_statement
@@ -24,6 +24,9 @@ from certifair.evidence.canonical import canonical, sha256
 from certifair.spec import Json
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
+
+if TYPE_CHECKING:
+    from certifair.evidence.bundle import Evidence
 
 CLOCK_SKEW = timedelta(seconds=60)
 
@@ -148,7 +151,8 @@ def check_evidence(predicate: Json, root: Path) -> Verdict:
         contents, log = read_contents(root), read_bundle_log(root)
         found = {role: sha256(content) for role, content in contents.items()}
         _check_digests(predicate["materials"], found | ({} if log is None else {"log": log.stream.head}), root)
-        derived = derive(load(contents, str(root), log), published=False)
+        evidence = load(contents, str(root), log)
+        derived = derive(evidence, published=False)
     except (InputError, UntrustedError) as error:  # a log that is not whole says so at a step of its own
         raise UntrustedError("evidence", error.what, where=error.where, advice=error.advice) from None
     for member, value in derived.items():
@@ -159,7 +163,7 @@ def check_evidence(predicate: Json, root: Path) -> Verdict:
     if len(predicate["claims"]) != len(derived["claims"]):
         raise UntrustedError("evidence", "the policy implies other claims", where=str(root))
     for claimed, measured in zip(predicate["claims"], derived["claims"], strict=True):
-        if not _supported(claimed, measured):
+        if not _supported(claimed, measured, evidence):
             raise UntrustedError("evidence", f"does not support claim {claimed['id']!r}", where=str(root))
     return Verdict.all([Verdict(predicate["verdict"]), Verdict(derived["verdict"])])
 
@@ -173,11 +177,12 @@ def _check_digests(materials: list[Json], found: Mapping[str, str], root: Path) 
         raise UntrustedError("evidence", "a file that the certificate speaks of is missing", where=str(root))
 
 
-def _supported(claimed: Json, measured: Json) -> bool:
+def _supported(claimed: Json, measured: Json, evidence: Evidence) -> bool:
     """Equal; or equal but for bounds that are wider, and what was derived from them (step 9 did)."""
     from certifair.certificate.claims import check_of
 
-    check = check_of(Terms.from_json(measured))
+    terms = Terms.from_json(measured)
+    check = check_of(terms)
     fixed = measured.keys() - {"witness", *check.weaker}
     same = all(claimed[member] == measured[member] for member in fixed)
-    return same and check.contains(claimed["witness"], measured["witness"])
+    return same and check.contains(terms, claimed["witness"], measured["witness"], evidence)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.check import Checked, check_witness
+from certifair.checks._individual.floats import Prepared
+from certifair.checks._individual.points import LEVELS, Judge
 from certifair.checks._individual.rows import FAIR, OUTSIDE, UNFAIR
-from certifair.checks._individual.trees import Pair
+from certifair.checks._individual.leaves import Pair
 from certifair.checks.base import Measured
 from certifair.checks.individual import EXAMPLES, share_units
 from certifair.evidence.bundle import PATHS
@@ -16,7 +23,7 @@ from certifair.evidence.domain import domain_of
 from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.proofs import read_proofs
 from certifair.evidence.witness import Tree, Witness, layers_to_json, plain_rows
-from certifair.exact.decimals import format_decimal, format_rational
+from certifair.exact.decimals import format_decimal, format_rational, parse_decimal
 from certifair.spec import Json
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers, layers_of
@@ -26,6 +33,7 @@ from certifair.spec.terms import Terms
 if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
 
+Array = NDArray[np.float64]
 NO_PROOF = "the evidence has no proof about the domain; `certifair individual RUN` looks for one"
 
 
@@ -103,8 +111,8 @@ def _figures(terms: Terms, evidence: Evidence, domain: Domain, checked: Checked,
         certified, falsified = (Fraction(int((verdicts == code).sum())) for code in (FAIR, UNFAIR))
         outside = int((checked.reasons == OUTSIDE).sum())
         pairs = tuple(pair for pair in checked.pairs if verdicts[pair[0]] == UNFAIR)
-    shown = sorted(pairs)[:EXAMPLES]
-    examples = tuple(_example(terms, evidence, domain, row, points) for row, points in shown)
+    shown = (_example(terms, evidence, domain, row, points) for row, points in sorted(pairs)[: 4 * EXAMPLES])
+    examples = tuple(example for example in shown if _is_short(example))[:EXAMPLES]
     return _Found(certified, falsified, outside, proof, examples, reason)
 
 
@@ -123,3 +131,44 @@ def _text(one: Range, inputs: list[float]) -> str:
     if one.kind == "category":
         return one.values[inputs.index(1.0)]
     return format_decimal(Fraction(inputs[0]))
+
+
+def _is_short(example: Json) -> bool:
+    """Numbers next to 0 have hundreds of digits; a certificate's have at most 400."""
+    return all(len(entry[side]) <= 400 for entry in example["inputs"] for side in ("positive", "negative"))
+
+
+def examples_hold(terms: Terms, examples: Sequence[Json], evidence: Evidence) -> bool:
+    """Whether the two points of each are in one flip set, and decide as they are said to."""
+    if not examples:
+        return True
+    rows = evidence.inputs if terms.form == "rows" else None
+    domain = domain_of(terms.domain or (), terms.sensitive_features, rows)
+    if domain is None or evidence.model is None:
+        return False
+    layers = layers_of(read_network(evidence.model, PATHS["model"]), terms.decision_threshold)
+    judge, frame = Judge.of(Prepared(layers)), Frame(domain)
+    ids = {} if rows is None else {evidence.row_id(row): row for row in range(evidence.n)}
+    for example in examples:
+        if rows is not None and example["row"] not in ids:
+            return False
+        own = np.zeros(domain.inputs) if rows is None else rows[ids[example["row"]]]
+        points = np.stack([_point(domain, own, example, side) for side in ("positive", "negative")])
+        inside = rows is None or all(frame.in_flip_set(own[None], point[None])[0] for point in points)
+        signs = judge.signs(points)[:, LEVELS.index(terms.method)]
+        if not inside or signs[0] != 1 or signs[1] != -1:
+            return False
+    return True
+
+
+def _point(domain: Domain, own: Array, example: Json, side: str) -> Array:
+    """The network's inputs, from what the example says of some columns and the person's own in the others."""
+    found, said = own.copy(), {entry["column"]: entry[side] for entry in example["inputs"]}
+    for feature, columns in zip(domain.features, domain.columns, strict=True):
+        if feature.name not in said:
+            continue
+        if feature.kind == "one_hot":
+            found[list(columns)] = [float(value == said[feature.name]) for value in feature.values]
+        else:
+            found[columns[0]] = float(parse_decimal(said[feature.name]))
+    return found

@@ -112,7 +112,7 @@ class Average(Check):
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         return False
 
-    def contains(self, claimed: Json, measured: Json) -> bool:
+    def contains(self, terms: Terms, claimed: Json, measured: Json, evidence: Evidence) -> bool:
         """The same, but for averages whose ends lie further apart."""
         pairs = list(zip(claimed["rows"], measured["rows"], strict=True))
         bare = [[{**row, "lower": None, "upper": None} for row in rows] for rows in zip(*pairs, strict=True)]

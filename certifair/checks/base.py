@@ -110,8 +110,8 @@ class Check(ABC):
         """Whether the claim has a decision gap that the witness alone does not tell."""
 
     @abstractmethod
-    def contains(self, claimed: Json, measured: Json) -> bool:
-        """Whether a claimed witness says no more than one measured from the same evidence."""
+    def contains(self, terms: Terms, claimed: Json, measured: Json, evidence: Evidence) -> bool:
+        """Whether a claimed witness says no more than one measured from the same evidence, and nothing untrue."""
 
 
 def require(condition: bool, what: str) -> None:

@@ -65,7 +65,7 @@ class Feasibility(Check):
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         return has_decision_gap(terms) and witness["batches"]["total"] > 1
 
-    def contains(self, claimed: Json, measured: Json) -> bool:
+    def contains(self, terms: Terms, claimed: Json, measured: Json, evidence: Evidence) -> bool:
         return claimed == measured
 
 

@@ -118,7 +118,7 @@ class Population(Check):
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         return False
 
-    def contains(self, claimed: Json, measured: Json) -> bool:
+    def contains(self, terms: Terms, claimed: Json, measured: Json, evidence: Evidence) -> bool:
         """The same people and sums; bounds as wide as the measured ones, or wider."""
         return all(
             {**ours, "interval": None, "oneSided": None} == {**theirs, "interval": None, "oneSided": None}

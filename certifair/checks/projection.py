@@ -72,7 +72,7 @@ class Projection(Check):
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         return False
 
-    def contains(self, claimed: Json, measured: Json) -> bool:
+    def contains(self, terms: Terms, claimed: Json, measured: Json, evidence: Evidence) -> bool:
         return claimed == measured
 
 

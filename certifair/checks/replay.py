@@ -91,7 +91,7 @@ class Replay(Check):
     def gap_needs_evidence(self, terms: Terms, witness: Json) -> bool:
         return False
 
-    def contains(self, claimed: Json, measured: Json) -> bool:
+    def contains(self, terms: Terms, claimed: Json, measured: Json, evidence: Evidence) -> bool:
         """The same network and people; bounds as wide as the measured ones, or wider, for as many or fewer."""
         if any(claimed[key] != measured[key] for key in ("model", "preprocessing")):
             return False

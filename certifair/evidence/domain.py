@@ -31,6 +31,11 @@ def ranges_of(item: Property, policy: Policy, inputs: Inputs | None, where: str 
             for column in inputs.items
         ]
     columns = [one.column for one in found]
+    known = {*columns, *policy.data.sensitive_features, *policy.data.values}
+    for name in item.sensitive_features:
+        if name not in known:
+            what = f"property {item.id!r} speaks of {name!r}, which is neither an input nor a feature of [data]"
+            raise PolicyError(what, where=where, advice=nearest(name, known))
     for name, _ in item.relaxed:
         if name not in columns:
             what = f"property {item.id!r} relaxes {name!r}, which is no input"

@@ -11,6 +11,7 @@ from fractions import Fraction
 from certifair.errors import PolicyError
 from certifair.spec import metrics
 from certifair.spec import toml_reader as read
+from certifair.spec.domain import LARGEST
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import (
     DataSpec,
@@ -200,6 +201,8 @@ def _range(table: Table, column: str) -> Range:
         raise table.error("low", "is above high")
     if kind == "integer" and (low.denominator, high.denominator) != (1, 1):
         raise table.error("low and high", "of kind = 'integer' are whole numbers")
+    if kind == "integer" and max(abs(low), abs(high)) > LARGEST:
+        raise table.error("low and high", f"of kind = 'integer' lie within ±{LARGEST}, which float32 holds exactly")
     return Range(column, kind, low, high)
 
 

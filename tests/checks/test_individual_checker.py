@@ -9,8 +9,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from certifair.checks._individual import by_integers
+from certifair.checks._individual import by_integers, enclosures, integers
 from certifair.checks._individual.check import Checked, check_witness
+from certifair.checks._individual.floats import Prepared
+from certifair.checks._individual.points import Judge
 from certifair.evidence.witness import (
     ALL,
     COUNTED,
@@ -357,6 +359,8 @@ def test_units_worked_by_hand(kind):
         assert (share.positive, share.negative, share.falsified) == (6, 2, 1)  # but for the tie at z = 2, a = 3
     share = check(line_network(1.0, 2.0, bias=-6.5), d, leaf(kind, 1)).shares["real"]
     assert (share.positive, share.negative, share.falsified) == (6, 2, 2)  # z = 2, 3 are unfair
+    assert share.mixed == 0
+    assert in_integers(line_network(1.0, 2.0, bias=-6.5), d, leaf(kind, 1)) == [(6, 2, 0, 2)] * 2
 
 
 def test_a_tie_is_no_positive_decision():
@@ -463,3 +467,43 @@ def test_after_the_deadline_nothing_is_claimed():
     assert found.shares["real"].undecided == 1
     rows = check(line_network(1.0, 2.0), d, Rows(bytes([ALL])), np.zeros((1, 2)), deadline=0.0)
     assert rows.verdicts["real"].tolist() == [0]
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_enclosures_hold_for_values_and_differences(seed):
+    rng = np.random.default_rng(seed)
+    layers = network(rng, 3, slopes=[(0.0,), (0.0, 0.1), (0.5, -0.25, 2.0, 1.0)][seed % 3], grid=[None, 2][seed % 2])
+    low = rng.integers(-3, 3, 3).astype(float)
+    high = low + rng.integers(0, 5, 3)
+    judge = Judge.of(Prepared(layers))
+    box = enclosures.enclose(judge.net, low[None], high[None])
+    slow = integers.enclose(judge.exact, [Fraction(v) for v in low], [Fraction(v) for v in high])
+    fast = [
+        [Fraction(v) for v in part.reshape(-1)] for part in (box.centre, box.error, box.middle, box.slope, box.spread)
+    ]
+    both = [fast, [[slow.centre], [slow.error], slow.middle, slow.slope, slow.spread]]
+    for (centre,), (error,), middle, slope, spread in both:
+        for _ in range(25):
+            x = low + (high - low) * rng.integers(0, 9, 3) / 8
+            f = exact(layers, x)
+            line = sum((g * (Fraction(v) - m) for g, v, m in zip(slope, x, middle, strict=True)), centre)
+            assert abs(f - line) <= error
+            i = int(rng.integers(3))
+            y = x.copy()
+            y[i] = rng.choice([low[i], high[i]])
+            step = Fraction(y[i]) - Fraction(x[i])
+            assert abs(exact(layers, y) - f - slope[i] * step) <= spread[i] * abs(step)
+
+
+def test_a_sweep_sees_a_tie_at_a_single_point():
+    """f = |a| on [−1, 2]: 0 at 0 only, which halving never meets."""
+    weight = np.array([[1.0], [-1.0]])
+    bend = Layer(weight, np.zeros(2), np.zeros(2), np.zeros(2, np.int8), np.full(2, 2), np.zeros(2), np.zeros(2))
+    last = Layer(
+        np.ones((1, 2)), np.zeros(1), np.ones(1), np.zeros(1, np.int8), np.full(1, 3), np.zeros(1), np.zeros(1)
+    )
+    layers = Layers((bend, last), True)
+    d = Domain("d", (Feature("a", "continuous", -1.0, 2.0, sensitive=True),))
+    about, rows = Rows(bytes([SWEPT])), np.array([[1.0]])
+    assert check(layers, d, about, rows).verdicts["real"].tolist() == [2]
+    assert in_integers(layers, d, about, [[1.0]])[0][0] == 2

@@ -176,6 +176,8 @@ def _figures() -> Lies:
         "units-of-people": (VOLUME, [member("unproven", "witness/units", "30")]),
         "units-inside": (VOLUME, [member("sex", "witness/units", "203/10")]),
         "units-rounded": (VOLUME, [member("sex", "witness/units", "20")]),
+        "volume-of-a-third": (VOLUME, [figures("sex", "1/3", "0")]),
+        "a-third-of-a-unit": (FINITE, [figures("sex", "2/3", "0")]),
         "volume-too-large": (VOLUME, [figures("sex", "20", "1")]),
         "outside-of-a-domain": (FINITE, [member("sex", "witness/outside", 1)]),
         "range-of-other-units": (VOLUME, [ranged("unproven", "hours", high="7")]),

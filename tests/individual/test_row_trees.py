@@ -77,7 +77,7 @@ def sample(domain, row, count=3000):
 @pytest.mark.parametrize("sizes", SIZES, ids=str)
 @pytest.mark.parametrize("kind", LINEAR)
 def test_three_continuous_inputs(kind, sizes):
-    rows = people(CUBE, 40)
+    rows = people(CUBE, 24)
     layers = calm(CUBE, rows, network(len(sizes), kind, (11, *sizes)), 2)
     found = tree_rows(Task(layers, CUBE), rows)
     assert found.reasons == ()

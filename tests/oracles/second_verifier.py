@@ -1,8 +1,9 @@
 """A second, independent verifier of certifair certificates (test oracle).
 
 Written from certificates/README.md and the JSON schema alone; it shares no code with the package and needs only the
-standard library and `cryptography`. Sections 1 to 10 are checked; 11 and 12 need the evidence. The section numbers
-in the comments are those of the README. Everything inside a step that goes wrong, expected or not, rejects there.
+standard library and `cryptography`. Sections 1 to 10 are checked; 11 and 12 need the evidence, against which
+`individual_oracle` holds the claims of 9.11. The section numbers in the comments are those of the README. Everything
+inside a step that goes wrong, expected or not, rejects there.
 """
 
 from __future__ import annotations

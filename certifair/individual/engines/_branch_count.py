@@ -10,11 +10,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from certifair.individual.engines._branch_enclosure import Floats, Indices
-from certifair.individual.engines._branch_vectors import FAST
+from certifair.individual.engines._branch_vectors import compiled, compiled_loosely
 
 INTEGER, CONTINUOUS, ONE_HOT = range(3)
 _COARSE = 0.7
@@ -47,15 +46,20 @@ class Grid(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """What the flip set adds to s: at least low, at most high; |f(p) − f(p')| ≤ most; for some pair ≥ least."""
+    """What the flip set adds to s: at least low, at most high; |f(p) − f(p')| ≤ most; for some pair ≥ least.
+
+    Sensitive features alone add down at least and up at most, and both do occur: relaxed ones end with the domain.
+    """
 
     low: float
     high: float
+    down: float
+    up: float
     most: float
     least: float
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _one_hot(column: int, low: int, high: int, g: Any, rho: Any) -> Any:
     """(least, most, largest difference, surest difference) of the values' contributions, and the middle of the ends.
 
@@ -71,10 +75,10 @@ def _one_hot(column: int, low: int, high: int, g: Any, rho: Any) -> Any:
     return least - total, most - total, far, sure
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def reach_of(axes: Axes, low: Any, high: Any, half: Any, g: Any, rho: Any) -> Reach:
     """Sensitive features over all their values that are left, relaxed ones by ±eps."""
-    least, most, far, sure = 0.0, 0.0, 0.0, 0.0
+    least, most, far, sure, moved = 0.0, 0.0, 0.0, 0.0, 0.0
     for a in range(len(low)):
         column = axes.column[a]
         if axes.sensitive[a] and high[a] > low[a]:
@@ -88,17 +92,18 @@ def reach_of(axes: Axes, low: Any, high: Any, half: Any, g: Any, rho: Any) -> Re
         elif axes.eps[a] > 0 and half[column] > 0:
             part = axes.eps[a] / half[column]
             size = abs(g[column]) * part
-            least, most, far = least - size, most + size, far + 2.0 * (size + part * rho[column])
-    return Reach(least, most, far, sure)
+            moved += size
+            far += 2.0 * (size + part * rho[column])
+    return Reach(least - moved, most + moved, least, most, far, sure)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def levels(axes: Axes, low: Any, high: Any, a: int) -> int:
     """How many values are left; 0: a continuous range."""
     return 0 if axes.kind[a] == CONTINUOUS else int(high[a] - low[a]) + 1
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def fibre(axes: Axes, low: Any, high: Any, g: Any, rho: Any, most: float) -> Any:
     """(feature, share of a fibre that can be unfair), 1 if f is monotone in none; then the feature of most effect."""
     best, share, widest, size = -1, 1.0, -1, -1.0
@@ -119,7 +124,7 @@ def fibre(axes: Axes, low: Any, high: Any, g: Any, rho: Any, most: float) -> Any
     return (best, share) if best >= 0 else (widest, 1.0)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _spans(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -> Any:
     """The features that s is made of, from the smallest effect to the largest: (how many, total, middle)."""
     count, total, middle = 0, 0.0, 0.0
@@ -143,13 +148,13 @@ def _spans(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -> An
     return count, total, middle
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def _shift(y: Any, x: Any, by: int, weight: Any) -> None:
     for b in range(len(x)):
         y[by + b] += weight * x[b]
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def _spread(y: Any, x: Any, extent: int) -> None:
     """x evenly over extent + 1 bins."""
     total, weight, n = np.float32(0), np.float32(1.0 / (extent + 1)), len(x)
@@ -161,7 +166,7 @@ def _spread(y: Any, x: Any, extent: int) -> None:
         y[b] = total * weight
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _step(axes: Axes, ends: Any, a: int, span: float, g: Any, x: Any, y: Any) -> Any:
     """The distribution x with feature a added, in y; span is half its range, in bins. Returns how many bins."""
     low, high = ends
@@ -188,7 +193,7 @@ def _step(axes: Axes, ends: Any, a: int, span: float, g: Any, x: Any, y: Any) ->
     return n + extent
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def distribute(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -> Any:
     """The distribution of s without feature `skip`, summed up in grid.below: (bins, width of a bin, low end)."""
     count, total, middle = _spans(axes, low, high, g, skip, grid)
@@ -208,7 +213,7 @@ def distribute(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -
     return n, width, middle - 0.5 * n * width
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _less(grid: Grid, spread: Any, x: float) -> float:
     """The share of the distribution below x."""
     n, width, start = spread
@@ -222,7 +227,7 @@ def _less(grid: Grid, spread: Any, x: float) -> float:
     return float(here + (grid.below[b + 1] - here) * (place - b))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _less_with(grid: Grid, spread: Any, size: float, count: int, x: Any) -> None:
     """grid.four: `_less` of the four numbers in x, with a feature of half-range `size` and so many levels added."""
     total = grid.four
@@ -243,7 +248,7 @@ def _less_with(grid: Grid, spread: Any, size: float, count: int, x: Any) -> None
         total[3] += _less(grid, spread, x[3] - size * place) / n
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def count(axes: Axes, low: Any, high: Any, g: Any, rho: Any, enclosure: Any, grid: Grid) -> Any:
     """(certified, falsified, whether by fibres, their feature) of an enclosure (c, e, reach, feature k, share).
 
@@ -256,7 +261,7 @@ def count(axes: Axes, low: Any, high: Any, g: Any, rho: Any, enclosure: Any, gri
     size, n = 0.0, 1
     if k >= 0:
         size, n = float(abs(g[axes.column[k]])), levels(axes, low, high, k)
-    ends = (-(c - e + reach.low), -(c + e + reach.high), -(c - e + reach.high), -(c + e + reach.low))
+    ends = (-(c - e + reach.low), -(c + e + reach.high), -(c - e + reach.up), -(c + e + reach.down))
     _less_with(grid, spread, size, n, ends)
     less = grid.four
     fair, unfair, fibres = 1 - less[0] + less[1], max(0.0, less[3] - less[2]), False
@@ -266,14 +271,14 @@ def count(axes: Axes, low: Any, high: Any, g: Any, rho: Any, enclosure: Any, gri
             fair, fibres = 1 - share * max(cross, 0.0), True
         part, last = _unfair(reach.least, size + rho[axes.column[k]], n)
         if part > 0:
-            first = ends[0] - size
+            first = -(c - e + reach.down) - size
             met = _less(grid, spread, ends[3] - size * (2 * last - 1)) - _less(grid, spread, first)
             if part * met > unfair:
                 unfair, fibres = part * met, True
     return fair, unfair, fibres, k
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _unfair(least: float, steep: float, n: int) -> Any:
     """(unfair share of a fibre that surely crosses, the last place, from 0 to 1, where it must not have crossed)."""
     if n == 0:

@@ -16,16 +16,17 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from certifair.individual.engines._branch_trim import choose
 from certifair.individual.engines._branch_vectors import (
-    FAST,
     ONE,
     ZERO,
     add,
     add_absolute,
     combine,
+    compiled,
+    compiled_loosely,
     dot,
     dot_two,
     scale,
@@ -33,7 +34,6 @@ from certifair.individual.engines._branch_vectors import (
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]
-_STEPS = (1.5, 2.0, 2.5, 3.0, 3.5)
 
 
 class Net(NamedTuple):
@@ -70,7 +70,6 @@ class Lines(NamedTuple):
     bend: Floats
     factor: Floats
     used: Indices
-    count: Indices
     signed: Floats
     absolute: Floats
     signed2: Floats
@@ -104,40 +103,7 @@ class Form(NamedTuple):
     score: Floats
 
 
-@njit(cache=True, nogil=True, _nrt=False)
-def tail(x: float, excess: float) -> float:
-    """About the share of a sum of independent terms beyond x standard deviations: normal, with one correction."""
-    normal = 0.5 * math.erfc(x * 0.7071067811865476)
-    density = 0.3989422804014327 * math.exp(-0.5 * x * x)
-    return max(normal + density * excess * (x * x * x - 3 * x) / 24, 0.1 * normal)
-
-
-@njit(cache=True, nogil=True, _nrt=False)
-def _choose(ends: Any, base: float, sigma: float, excess: float, price: float) -> Any:
-    """(low, high, missed share) of least missed + price·low·high/(low − high), what its error costs.
-
-    ends: (low, centre, high) of a neuron that strays by `base` at worst, and by sigma times something about normal.
-    Either the range is cut off some standard deviations from base, or at 0, if most units are on one side.
-    """
-    low, centre, high = ends
-    least, most, missed = low, high, 0.0
-    cost = price * low * high / (low - high)
-    for i in range(5):
-        reach = _STEPS[i] * sigma + base
-        down, up = max(low, centre - reach), min(high, centre + reach)
-        if down < 0 < up and (down > low or up < high):
-            share = tail(_STEPS[i], excess) * ((down > low) + (up < high))
-            other = share + price * down * up / (down - up)
-            if other < cost:
-                cost, least, most, missed = other, down, up, share
-    if abs(centre) > base:
-        share = tail((abs(centre) - base) / sigma, excess)
-        if share < cost:
-            least, most, missed = (0.0, high, share) if centre > 0 else (low, 0.0, share)
-    return least, most, missed
-
-
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _trim(box: Box, lines: Lines, neuron: int, at: int, n: int, free: int, ends: Any) -> Any:
     """(low, high, missed share): a shorter range of the neuron whose rows' entries are at, at + n, …
 
@@ -156,7 +122,7 @@ def _trim(box: Box, lines: Lines, neuron: int, at: int, n: int, free: int, ends:
     if square <= 0:
         return low, high, 0.0
     excess = fourth / (square * square)
-    low, high, missed = _choose(ends, max(base, 0.0), math.sqrt(square), excess, lines.price[neuron])
+    low, high, missed = choose(ends, max(base, 0.0), math.sqrt(square), excess, lines.price[neuron])
     if missed > 0:
         for r in range(free):
             f, c = inputs[r], rows[at + r * n]
@@ -165,7 +131,7 @@ def _trim(box: Box, lines: Lines, neuron: int, at: int, n: int, free: int, ends:
     return low, high, missed
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _relax(net: Net, lines: Lines, box: Box, k: int, free: int, trimmed: bool) -> float:
     """Of each neuron of layer k: act(z) ∈ slope·z + middle ± error and |act' − slope| ≤ bend on its range; missed.
 
@@ -192,7 +158,7 @@ def _relax(net: Net, lines: Lines, box: Box, k: int, free: int, trimmed: bool) -
     return missed
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def _start(net: Net, lines: Lines, k: int) -> None:
     """The centre of layer k is its bias so far, and its radius 0."""
     first = net.first[k]
@@ -202,7 +168,7 @@ def _start(net: Net, lines: Lines, k: int) -> None:
         radius[j] = ZERO
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _first(net: Net, lines: Lines, box: Box, free: int) -> None:
     """The first layer: its rows, centre and radius."""
     n, mid, half, inputs = net.width[0], box.mid, box.half, box.free
@@ -216,7 +182,7 @@ def _first(net: Net, lines: Lines, box: Box, free: int) -> None:
         scale(rows, r * n, n, half[f], up, f * n, radius, 0)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _next(net: Net, lines: Lines, k: int, count: int) -> int:
     """Layer k from the `count` rows of the layer below: its rows, centre and radius. How many rows it has."""
     n, m, start = net.width[k], net.width[k - 1], net.at[k]
@@ -250,7 +216,7 @@ def _next(net: Net, lines: Lines, k: int, count: int) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def upwards(net: Net, lines: Lines, box: Box, free: int, trimmed: bool) -> float:
     """All hidden layers. Returns the missed share."""
     for f in range(len(box.lost)):
@@ -263,7 +229,7 @@ def upwards(net: Net, lines: Lines, box: Box, free: int, trimmed: bool) -> float
     return missed
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def downwards(net: Net, lines: Lines, free: int, form: Form) -> Any:
     """(c, e) and `form`, after `upwards`.
 
@@ -304,7 +270,7 @@ def downwards(net: Net, lines: Lines, free: int, form: Form) -> Any:
     return c, e
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def _below(net: Net, lines: Lines, k: int) -> None:
     """`signed` and `absolute` of layer k − 1 from those of layer k."""
     n, m, a, start = net.width[k], net.width[k - 1], net.first[k], net.at[k]

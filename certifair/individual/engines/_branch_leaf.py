@@ -6,7 +6,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from certifair.individual.engines._branch_count import (
@@ -21,6 +20,7 @@ from certifair.individual.engines._branch_count import (
 )
 from certifair.individual.engines._branch_enclosure import Box, Floats, Form, Indices, Lines, Net, downwards, upwards
 from certifair.individual.engines._branch_points import enumerate_box
+from certifair.individual.engines._branch_vectors import compiled
 
 SPLIT, OPEN, ENUMERATED, COUNTED, FIBRES = range(5)
 TRIMMED = 6
@@ -64,7 +64,7 @@ class Rules(NamedTuple):
     trimmed: bool
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _fill(axes: Axes, box: Box, low: Any, high: Any) -> int:
     """The box's hull as inputs of the network; how many are free."""
     free = 0
@@ -89,13 +89,14 @@ def _fill(axes: Axes, box: Box, low: Any, high: Any) -> int:
         if most > least:
             box.free[free] = column
             free += 1
+        if high[a] > low[a]:
             square = (high[a] - low[a] + 1) ** 2 if kind == INTEGER else 1e30
             box.variance[column] = (square - 1) / (3 * (math.sqrt(square) - 1) ** 2)
             box.fourth[column] = -1.2 * (square + 1) / (square - 1) * box.variance[column] ** 2
     return free
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: int, trimmed: bool) -> Any:
     """(c, e, reach, missed) with g, rho and score of all inputs in room, and in room.here what units' features add."""
     low, high = ends
@@ -118,7 +119,7 @@ def _enclose(net: Net, axes: Axes, room: Room, rules: Rules, ends: Any, free: in
     return c, e + rules.margin, reach_of(axes, low, high, box.half, room.g, room.rho), missed
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _deviation(axes: Axes, room: Room, ends: Any) -> float:
     """The standard deviation of s over the units."""
     low, high = ends
@@ -139,19 +140,19 @@ def _deviation(axes: Axes, room: Room, ends: Any) -> float:
     return math.sqrt(max(square, 1e-60))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _guess(c: float, e: float, reach: Any, sigma: float) -> float:
     """About the share that a band leaves undecided: s as a normal variable."""
     above = 0.5 * math.erfc((e - c - reach.low) / sigma * 0.7071067811865476)
     below = 0.5 * math.erfc((e + c + reach.high) / sigma * 0.7071067811865476)
     unfair = 0.0
-    if reach.high - reach.low > 2 * e:
-        top, bottom = -(c + e + reach.low) / sigma, -(c - e + reach.high) / sigma
+    if reach.up - reach.down > 2 * e:
+        top, bottom = -(c + e + reach.down) / sigma, -(c - e + reach.up) / sigma
         unfair = 0.5 * (math.erfc(bottom * 0.7071067811865476) - math.erfc(top * 0.7071067811865476))
     return 1 - above - below - unfair
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _points(axes: Axes, low: Any, high: Any) -> float:
     """How many points a box has; infinitely many if a continuous or relaxed feature is left."""
     points = 1.0
@@ -162,7 +163,7 @@ def _points(axes: Axes, low: Any, high: Any) -> float:
     return points
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _set_prices(room: Room, sigma: float) -> None:
     """What errors cost, by the sizes that the last enclosure found."""
     price, size = room.lines.price, room.lines.size
@@ -170,14 +171,14 @@ def _set_prices(room: Room, sigma: float) -> None:
         price[n] = PRICE * size[n] / sigma
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _set_scores(room: Room, sigma: float) -> None:
     """What splitting takes off a trimmed enclosure: error and missed share."""
     for f in range(len(room.score)):
         room.score[f] = _ERROR * room.score[f] / sigma + room.box.lost[f]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any) -> Any:
     """(certified, falsified, kind, feature, feature to split) of the best leaf for a box.
 
@@ -210,7 +211,7 @@ def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any
     return best[0], best[1], best[2], best[3], _split(axes, room, ends)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _split(axes: Axes, room: Room, ends: Any) -> int:
     """The feature whose halving takes most off the error; of those that take nothing, the one of most effect."""
     low, high = ends

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
 from certifair.individual.engines._branch_count import ONE_HOT, Axes
 from certifair.individual.engines._branch_enclosure import Net
+from certifair.individual.engines._branch_vectors import compiled
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _decision(net: Net, point: Any, values: Any) -> Any:
     """f at a point, in float64."""
     width = len(net.width)
@@ -33,7 +32,7 @@ def _decision(net: Net, point: Any, values: Any) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _advance(axes: Axes, low: Any, high: Any, unit: Any, flips: bool) -> bool:
     """The next unit (or flip of it); False after the last, which is back at the first."""
     for a in range(len(low)):
@@ -46,7 +45,7 @@ def _advance(axes: Axes, low: Any, high: Any, unit: Any, flips: bool) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _put(axes: Axes, unit: Any, point: Any) -> None:
     """The inputs of a unit."""
     for a in range(len(unit)):
@@ -57,7 +56,7 @@ def _put(axes: Axes, unit: Any, point: Any) -> None:
             point[axes.column[a]] = unit[a]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def enumerate_box(net: Net, axes: Axes, low: Any, high: Any, room: Any) -> float:
     """The unfair share of a box without continuous features, every point evaluated. Relaxed features do not move.
 

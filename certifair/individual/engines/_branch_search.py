@@ -11,12 +11,12 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from certifair.individual.engines._branch_count import CONTINUOUS, Axes
 from certifair.individual.engines._branch_enclosure import Net
 from certifair.individual.engines._branch_leaf import OPEN, SPLIT, Room, Rules, evaluate
+from certifair.individual.engines._branch_vectors import compiled
 
 
 class Nodes(NamedTuple):
@@ -40,18 +40,18 @@ class Slots(NamedTuple):
     split: NDArray[np.int16]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _cut(axes: Axes, low: float, high: float, a: int) -> float:
     middle = 0.5 * (low + high)
     return middle if axes.kind[a] == CONTINUOUS else math.floor(middle) + 1
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _part(axes: Axes, a: int, low: float, high: float) -> float:
     return high - low if axes.kind[a] == CONTINUOUS else high - low + 1
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def settle(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, s: int, share: float) -> None:
     """Slot s, a share of the domain, becomes the best leaf."""
     fair, unfair, kind, feature, split = evaluate(net, axes, room, rules, slots.low[s], slots.high[s])
@@ -65,7 +65,7 @@ def settle(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: 
     room.used[4] += 1
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def grow(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Slots, work: Any) -> None:
     """Splits the boxes of work = (slots, their shares of the domain, threshold, stop).
 
@@ -97,7 +97,7 @@ def grow(net: Net, axes: Axes, room: Room, rules: Rules, nodes: Nodes, slots: Sl
                 settle(net, axes, room, rules, nodes, slots, s if turn == 0 else t, share)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _forget(axes: Axes, room: Room, slots: Slots, s: int, t: int, a: int) -> float:
     """Takes back what slot s said, and puts its share of the domain in undecided; which part of it is left in s."""
     room.total[0] -= slots.certified[s]
@@ -108,7 +108,7 @@ def _forget(axes: Axes, room: Room, slots: Slots, s: int, t: int, a: int) -> flo
     return left / (left + _part(axes, a, slots.low[t, a], slots.high[t, a]))
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@compiled
 def _halve(axes: Axes, used: Any, nodes: Nodes, slots: Slots, s: int, a: int) -> int:
     """The box in slot s becomes its left half; the slot of the right one."""
     t, first, node = used[2], used[0], slots.node[s]

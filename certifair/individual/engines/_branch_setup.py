@@ -78,31 +78,51 @@ def room_of(net: Net, axes: Axes) -> Room:
     def whole(n: int) -> NDArray[np.int64]:
         return np.zeros(n, dtype=np.int64)
 
-    of_neurons = [floats(neurons) for _ in range(6)]
-    passed = [floats(wide) for _ in range(6)]
     lines = Lines(
-        floats(rows), *of_neurons, floats(wide), whole(wide), whole(1), *passed, floats(neurons), floats(neurons)
+        rows=floats(rows),
+        centre=floats(neurons),
+        radius=floats(neurons),
+        slope=floats(neurons),
+        middle=floats(neurons),
+        error=floats(neurons),
+        bend=floats(neurons),
+        factor=floats(wide),
+        used=whole(wide),
+        signed=floats(wide),
+        absolute=floats(wide),
+        signed2=floats(wide),
+        absolute2=floats(wide),
+        weight=floats(wide),
+        gain=floats(wide),
+        size=floats(neurons),
+        price=floats(neurons),
     )
     box = Box(
-        *(floats(inputs) for _ in range(2)),
-        whole(inputs),
-        np.zeros(inputs, dtype=np.bool_),
-        *(floats(inputs) for _ in range(3)),
+        mid=floats(inputs),
+        half=floats(inputs),
+        free=whole(inputs),
+        worst=np.zeros(inputs, dtype=np.bool_),
+        variance=floats(inputs),
+        fourth=floats(inputs),
+        lost=floats(inputs),
     )
     bins = 2 * BINS + 4 * features
     grid = Grid(BINS, floats(bins), floats(bins), np.zeros(bins + 1), whole(features), np.zeros(features), np.zeros(4))
     return Room(
-        lines,
-        box,
-        Form(*(floats(inputs) for _ in range(3))),
-        grid,
-        *(floats(inputs) for _ in range(4)),
-        whole(5),
-        np.zeros(3),
-        np.zeros(inputs),
-        np.zeros(features),
-        np.zeros(neurons),
-        whole(8192),
+        lines=lines,
+        box=box,
+        form=Form(floats(inputs), floats(inputs), floats(inputs)),
+        grid=grid,
+        g=floats(inputs),
+        rho=floats(inputs),
+        score=floats(inputs),
+        here=floats(inputs),
+        used=whole(5),
+        total=np.zeros(3),
+        point=np.zeros(inputs),
+        unit=np.zeros(features),
+        values=np.zeros(neurons),
+        stack=whole(8192),
     )
 
 

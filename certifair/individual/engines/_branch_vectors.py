@@ -5,16 +5,32 @@ Slices would be counted references, which cost more than such a loop does.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
 
+import numba
 import numpy as np
-from numba import njit
 
-FAST: Final = {"reassoc", "nsz", "contract", "nnan", "ninf", "arcp"}  # it only proposes; a checker decides
+Function = TypeVar("Function", bound=Callable[..., Any])
 ZERO, ONE = np.float32(0), np.float32(1)
+_njit: Any = numba.njit
+_OPTIONS: Final = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+def compiled(function: Function) -> Function:
+    """Compiled without counted references: nothing may be allocated inside."""
+    found: Function = _njit(**_OPTIONS)(function)
+    return found
+
+
+def compiled_loosely(function: Function) -> Function:
+    """As `compiled`, and sums may be reordered; all numbers are finite. It only proposes: a checker decides."""
+    fast = {"reassoc", "nsz", "contract", "nnan", "ninf", "arcp"}
+    found: Function = _njit(**_OPTIONS, fastmath=fast)(function)
+    return found
+
+
+@compiled_loosely
 def add_four(y: Any, at: int, n: int, factor: Any, used: Any, t: int, weight: Any, start: int) -> None:
     """y[at:at + n] += Σ factor[i]·(row used[i] of weight), i = t … t + 3."""
     a, b, c, d = factor[t], factor[t + 1], factor[t + 2], factor[t + 3]
@@ -24,19 +40,19 @@ def add_four(y: Any, at: int, n: int, factor: Any, used: Any, t: int, weight: An
         y[at + j] += a * weight[p + j] + b * weight[q + j] + c * weight[r + j] + d * weight[s + j]
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def add(y: Any, at: int, n: int, factor: Any, x: Any, start: int) -> None:
     for j in range(n):
         y[at + j] += factor * x[start + j]
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def add_absolute(y: Any, at: int, n: int, factor: Any, x: Any, start: int) -> None:
     for j in range(n):
         y[at + j] += factor * abs(x[start + j])
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def scale(y: Any, at: int, n: int, factor: Any, x: Any, start: int, radius: Any, first: int) -> None:
     """y = factor·x, and radius += |y|."""
     for j in range(n):
@@ -45,7 +61,7 @@ def scale(y: Any, at: int, n: int, factor: Any, x: Any, start: int, radius: Any,
         radius[first + j] += abs(value)
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def combine(y: Any, at: int, n: int, factor: Any, used: Any, count: int, weight: Any, start: int) -> None:
     """y += Σ factor[t]·(row used[t] of weight)."""
     t = 0
@@ -57,7 +73,7 @@ def combine(y: Any, at: int, n: int, factor: Any, used: Any, count: int, weight:
         t += 1
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def dot(x: Any, start: int, y: Any, n: int) -> Any:
     total = ZERO
     for j in range(n):
@@ -65,7 +81,7 @@ def dot(x: Any, start: int, y: Any, n: int) -> Any:
     return total
 
 
-@njit(cache=True, nogil=True, _nrt=False, fastmath=FAST)
+@compiled_loosely
 def dot_two(x: Any, start: int, y: Any, z: Any, n: int) -> Any:
     """(Σ|x|y, Σ|x|z)."""
     first, second = ZERO, ZERO

@@ -221,7 +221,7 @@ class _Hunt:
 
         def job(room: Room) -> Callable[[], None]:
             def run_all() -> None:
-                while waiting and room.used[0] + 2 <= room.used[1]:
+                while waiting and (threshold < 0 or room.used[0] + 2 <= room.used[1]):
                     with suppress(IndexError):  # another thread was faster
                         grow(self._net, self._axes, room, self._rules, self.nodes, self._slots, waiting.popleft())
 

@@ -120,10 +120,13 @@ class _Search:
 
     def width(self, steps: int) -> int:
         """How many rows at a time."""
-        return max(1, SEGMENTS // steps)
+        return max(16, SEGMENTS // steps)
 
     def part(self, rows: Indices, steps: Array) -> Part:
         """Whoever of these rows has a clear pair."""
+        if self._late():
+            none = np.empty((0, self.table.shape[1]))
+            return Part(rows[:0], none, none, rows, False, 0)
         table, base = self.table[rows], self.base[rows]
         best = _Best(np.repeat([[-np.inf], [np.inf]], len(rows), axis=1), np.zeros((2, *table.shape)))
         ends = [_ends(self.flips, table, axis) for axis in range(len(self.flips.continuous))]
