@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.check import Checked, check_witness
 from certifair.checks._individual.floats import Prepared
+from certifair.checks._individual.leaves import Pair
 from certifair.checks._individual.points import LEVELS, Judge
 from certifair.checks._individual.rows import FAIR, OUTSIDE, UNFAIR
-from certifair.checks._individual.leaves import Pair
 from certifair.checks.base import Measured
 from certifair.checks.individual import EXAMPLES, share_units
 from certifair.evidence.bundle import PATHS

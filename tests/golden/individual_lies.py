@@ -191,8 +191,6 @@ def _without_witness(predicate: Json) -> None:
 
 def _examples() -> Lies:
     made: dict[str, list[Any]] = {
-        "fewer": [lambda p: claim_of(p, "sex")["witness"]["examples"].pop()],
-        "none": [member("sex", "witness/examples", [])],
         "of-nobody-falsified": [member("sex", "witness/falsified", "0")],
         "more-than-falsified": [member("sex", "witness/falsified", "2")],
         "row-null": [member("sex", "witness/examples/0/row", None)],

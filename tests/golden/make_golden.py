@@ -83,7 +83,7 @@ STORED = {
     "individual-served-passes", "individual-passes-over-fail", "individual-column-twice", "individual-range-reversed",
     "individual-eps-of-the-sensitive", "individual-domain-of-a-number", "individual-certified-too-large",
     "individual-what-is-no-input-matters", "individual-served-certified", "individual-another-proof",
-    "individual-units-of-a-domain", "individual-outside-of-a-domain", "individual-example-fewer",
+    "individual-units-of-a-domain", "individual-outside-of-a-domain",
     "individual-example-points-equal", "individual-example-above-its-range", "individual-example-moves-too-far",
     "individual-example-changes-hours", "individual-statement", "individual-estimate", "domain-of-a-replay",
     "individual-scores", "individual-certified", "individual-outside-denied", "individual-domain-falsified-doubled",

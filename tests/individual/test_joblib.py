@@ -18,12 +18,15 @@ from certifair.errors import InputError
 from certifair.evidence.witness import ALL, PAIR, TREE, UNDECIDED, Rows, Witness, layers_to_json
 from certifair.individual.api import prove
 from certifair.individual.engines import _jobs
+from certifair.individual.engines._comparison import rows_by
 from certifair.individual.engines._jobs import INTERRUPTED, NO_TIME, over_chunks
 from certifair.individual.engines._row_trees import tree_rows
 from certifair.individual.engines.base import Proposal, Task
 from certifair.individual.engines.interval import Interval
+from certifair.individual.query import Answer
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.network import Affine, Network
+from certifair.spec.verdict import Verdict
 from tests.individual.comparison_cases import network
 from tests.individual.row_cases import MIXED, centred, people
 
@@ -201,3 +204,24 @@ def numbered(rows, seconds):
     del seconds
     code, pairs = bytes([PAIR]) * len(rows), array("d", rows[:, 0].tolist())
     return Proposal(Rows(code, pairs), ((len(rows), "three" if len(rows) == 3 else "fewer"),))
+
+
+class Recorder:
+    """Says how many seconds it was given."""
+
+    def decide(self, layers, query, seconds):
+        del layers, query
+        return Answer(Verdict.UNDECIDED, repr(seconds))
+
+
+def test_a_row_may_take_its_part_of_the_time():
+    """10 rows in 8 seconds: 8 of them in 6.4, the first in 0.8, and later ones longer, as nobody took so long."""
+    rows = people(FEW, 10)
+    task = Task(network(0, sizes=(3, 1)), FEW)
+    assert rows_by(Recorder(), task, rows).reasons == ((10, "inf"),)
+    timed = rows_by(Recorder(), dataclasses.replace(task, deadline=time.monotonic() + 8.0), rows)
+    given = [float(reason) for _, reason in timed.reasons]
+    assert len(given) == 10
+    assert given[0] == pytest.approx(0.8, abs=0.05)
+    assert given[7] == pytest.approx(6.4, abs=0.4)
+    assert given[9] == pytest.approx(8.0, abs=0.5)

@@ -217,14 +217,30 @@ def test_what_float32_cannot_tell_is_proven_of_real_numbers():
     assert found.about.trees[0].kind == bytes([SPLIT, *[COUNTED] * 2]) or len(found.about.trees[0].kind) < 100
 
 
-def test_a_pair_that_only_real_numbers_tell_apart():
-    """0 < f ≤ 2^-20 on a corner's edge only, and f ≤ 0 elsewhere."""
-    layers = tied(-(2.0**10), -(2.0**10), -(2.0**10), bias=2.0**-20)
+def test_what_float32_can_tell_is_proven_of_it_too():
+    """f = K·relu(a) − K·relu(a) + 512, K = 1024 − 2^-13: chords over all of a prove f ≥ 2^-14, less than float32 errs
+    by; halves prove f = 512.
+    """
+    many = 1024 - 2.0**-13
+    first = layer(np.array([[1.0, 0, 0], [1.0, 0, 0]]), np.zeros(2), "relu", "relu")
+    layers = Layers((first, layer(np.array([[many, -many]]), np.array([512.0]), "identity")), float32=True)
+    domain = Domain("wide", tuple(Feature(name, "continuous", -1.0, 1.0, sensitive=True) for name in "abc"))
     rows = np.full((1, 3), 0.5)
-    found = tree_rows(Task(layers, SQUARE), rows)
+    found = tree_rows(Task(layers, domain), rows)
+    assert list(found.about.trees[0].kind) == [SPLIT, COUNTED, COUNTED]
+    assert check(layers, domain, rows, found).verdicts["float32"].tolist() == [1]
+
+
+def test_a_pair_that_only_real_numbers_tell_apart():
+    """0 < f ≤ 2^-12 at one corner only, of sums of 6144, and f ≤ 0 elsewhere."""
+    domain = Domain("corner", tuple(Feature(name, "continuous", 1.0, 2.0, sensitive=True) for name in "abc"))
+    layers = tied(-1024.0, -1024.0, -1024.0, bias=3072 + 2.0**-12)
+    rows = np.full((1, 3), 1.5)
+    found = tree_rows(Task(layers, domain), rows)
     assert list(found.about.code) == [PAIR]
-    verdicts = check(layers, SQUARE, rows, found).verdicts
+    verdicts = check(layers, domain, rows, found).verdicts
     assert verdicts["real"].tolist() == [2]
+    assert verdicts["float32"].tolist() == [0]
 
 
 def test_ties_of_integers_are_left_to_the_checker():
@@ -295,6 +311,16 @@ def test_time_and_boxes_are_limited(monkeypatch):
     for code, (_, reason) in zip(limited.about.code, itertools.cycle(limited.reasons)):
         assert code == PAIR or reason == _row_trees.LIMIT
     assert UNDECIDED in limited.about.code
+
+
+def test_of_a_large_network_rows_are_decided_one_by_one():
+    layers = network(1, "relu", (11, 600, 1))
+    assert _row_trees._batch(layers) < 64
+    rows = people(CUBE, 3)
+    rows[2, 0] = 9.0
+    found = tree_rows(Task(layers, CUBE), rows)
+    assert list(found.about.code[:2]) == [tree_rows(Task(layers, CUBE), rows[[i]]).about.code[0] for i in range(2)]
+    assert found.reasons == ((1, "the row is not in the domain"),)
 
 
 def test_curves_are_refused():

@@ -380,12 +380,12 @@ def check_registration(predicate: Any, pems: Sequence[bytes]) -> None:
 
 # --------------------------------------------------------------------------------------------------------- 9: numbers
 @lru_cache(maxsize=4096)
-def rational(text: str) -> Fraction:
+def rational(text: str, *, small: bool = True) -> Fraction:
     """Section 9: lowest terms, q > 1, q a power of two (the schema has bounded the length and checked the digits)."""
     top, slash, bottom = text.partition("/")
     p, q = int(top), int(bottom) if slash else 1
     need(not slash or (q > 1 and math.gcd(p, q) == 1), "rational not in lowest terms")
-    need(q & (q - 1) == 0 and q <= 2**1074, "rational that is no sum of float64 numbers")
+    need(q & (q - 1) == 0 and (q <= 2**1074 or not small), "rational that is no sum of float64 numbers")
     return Fraction(p, q)
 
 
@@ -1467,7 +1467,7 @@ def individual_text(claim: Any) -> str:
 def check_shares(claim: Any, total: int) -> None:
     """Section 9.11: units, certified, falsified, outside, and the number of examples."""
     witness, rows = claim["witness"], claim["form"] == "rows"
-    units, certified, falsified = (rational(witness[name]) for name in ("units", "certified", "falsified"))
+    units, certified, falsified = (rational(witness[name], small=False) for name in ("units", "certified", "falsified"))
     outside = witness["outside"]
     need(units == unit_count(claim, total), "units")
     need(certified >= 0 and falsified >= 0 and certified + falsified <= units, "shares")
@@ -1477,11 +1477,14 @@ def check_shares(claim: Any, total: int) -> None:
         need(certified + falsified + outside <= total, "more than all people")
     nothing = claim["map"] == "served" or witness["model"] is None
     need(not nothing or certified == falsified == outside == 0, "figures of nothing")
+    need(not nothing or witness["proof"] is None, "a proof of nothing")
     columns = {item["column"] for item in claim["domain"]}
     moves = columns & set(claim["sensitiveFeatures"]) or any(decimal(item["eps"]) > 0 for item in claim["domain"])
-    need(bool(moves) or nothing or certified == units, "nothing moves, and not everybody is certified")
+    still = not (moves or nothing)
+    need(not still or certified == units, "nothing moves, and not everybody is certified")
+    need(not still or (outside == 0 and witness["proof"] is None), "nothing moves, and somebody was looked at")
     examples = len(witness["examples"])
-    need(examples == min(3, falsified) if rows else examples == 0 or falsified > 0, "number of examples")
+    need(examples <= falsified if rows else examples == 0 or falsified > 0, "number of examples")
 
 
 def check_individual(claim: Any, total: int, predicate: Any) -> None:
@@ -1504,7 +1507,7 @@ def check_individual(claim: Any, total: int, predicate: Any) -> None:
     check_shares(claim, total)
     for example in witness["examples"]:
         check_example(claim, example)
-    units, certified, falsified = (rational(witness[name]) for name in ("units", "certified", "falsified"))
+    units, certified, falsified = (rational(witness[name], small=False) for name in ("units", "certified", "falsified"))
     low, high = certified / units, 1 - falsified / units
     need((claim["lower"], claim["upper"]) == (down(low), up(high)), "lower, upper")
     need(claim["estimate"] == claim["lower"], "estimate")

@@ -40,8 +40,8 @@ def over_chunks(work: Work, rows: Array, size: int, task: Task) -> Proposal[Rows
 def _parts(work: Work, rows: Array, size: int, task: Task) -> Iterator[Proposal[Rows]]:
     """In waves, each with a part of the time that is left as large as its part of the rows that are left.
 
-    A wave of k chunks for each of n workers, each of at most b seconds, ends within (k + 1)·b: the last of them starts
-    when all workers are busy, so after at most (nk − 1)·b/n. One chunk for each needs b.
+    A wave of n·k chunks of at most b seconds each takes n workers at most k·b: were a chunk started later than (k − 1)·b,
+    then every worker would have been busy so long, with k chunks or more, and that makes n·k before this one.
     """
     from joblib import Parallel, delayed, effective_n_jobs
 
@@ -55,7 +55,7 @@ def _parts(work: Work, rows: Array, size: int, task: Task) -> Iterator[Proposal[
                 return
             turns = 1 if workers == 1 else max(1, min(TURNS, len(chunks) // workers // 2))
             wave, chunks = chunks[: turns * workers], chunks[turns * workers :]
-            seconds = task.seconds * len(wave) / (len(wave) + len(chunks)) / (turns + (turns > 1))
+            seconds = task.seconds * len(wave) / (len(wave) + len(chunks)) / turns
             yield from parallel(delayed(work)(chunk, seconds) for chunk in wave)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from certifair.individual.engines._bounds import activate
+from certifair.individual.engines._bounds import activate, interval_bounds
 from certifair.individual.engines.base import Array, NotForThisError
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
@@ -163,6 +163,21 @@ def values_and_errors(layers: Layers, points: Array) -> tuple[Array, Array]:
             rounded = np.where(layer.curve != 0, 4.0, (steep != 0) & (layer.slope != 1))
             error = np.where(silent, 0.0, error * np.maximum(1.0, steep) + FLOAT32 * rounded * np.abs(h))
     return h[:, 0], error[:, 0]
+
+
+def worst_error(layers: Layers, domain: Domain) -> float:
+    """As the errors of `values_and_errors`, for every point of the domain at once: |h| from interval bounds."""
+    low = np.array([f.low for f in domain.features for _ in range(f.width)])
+    high = np.array([f.high for f in domain.features for _ in range(f.width)])
+    error, size = np.zeros(len(low)), np.maximum(np.abs(low), np.abs(high))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for layer, (below, above) in zip(layers.layers, interval_bounds(layers, low, high), strict=True):
+            gamma = float(layer.rounds.max()) * FLOAT32 * 1.01 + float(layer.relative.max())
+            error = np.abs(layer.weight) @ (error + gamma * (size + error)) + gamma * layer.size + 2.0**-126
+            steep = np.maximum(1.0, np.abs(layer.slope))
+            size = steep * np.maximum(np.abs(below), np.abs(above)) + (layer.curve != 0)
+            error = steep * error + 4 * FLOAT32 * size
+    return float(error[0])
 
 
 def clear(layers: Layers, above: Array, below: Array, chunk: int = 4096) -> Mask:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from certifair.evidence.witness import COUNTED, ENUMERATED, PAIR, SPLIT, TREE, UNDECIDED, Rows, Tree
 from certifair.individual.engines._bounds import activate, evaluate
-from certifair.individual.engines._jobs import NO_TIME, listed, over_chunks
+from certifair.individual.engines._jobs import NO_TIME, joined, listed, over_chunks
 from certifair.individual.engines._points import Indices, Mask, clear, inside
 from certifair.individual.engines._row_boxes import Effects, FlipSets
 from certifair.individual.engines._row_enclosure import Enclosure, enclose
@@ -26,7 +26,7 @@ from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 
 CHUNK: Final = 16
-"""Rows whose boxes are bounded together."""
+"""Rows of which one process is asked at a time."""
 MOST_NODES: Final = 1 << 15
 """Of one row's tree."""
 SMALL: Final = 1024
@@ -53,11 +53,27 @@ def tree_rows(task: Task, rows: Array) -> Proposal[Rows]:
 
 
 def _chunk(layers: Layers, domain: Domain, rows: Array, seconds: float) -> Proposal[Rows]:
-    end, known = time.monotonic() + seconds, inside(domain, rows)
+    """Some rows after the other: as many as fill a batch. Each may take an equal part of the time that is left."""
+    end, together = time.monotonic() + seconds, min(CHUNK, -(-_batch(layers) // 64))
+    return joined(
+        _together(layers, domain, rows[start : start + together], end, (len(rows) - start) / together)
+        for start in range(0, len(rows), together)
+    )
+
+
+def _together(layers: Layers, domain: Domain, rows: Array, end: float, turns: float) -> Proposal[Rows]:
+    """These rows, with so many turns to take until `end`."""
+    now, known = time.monotonic(), inside(domain, rows)
     with np.errstate(all="ignore"):  # what is no number decides nothing
         search = _Search(layers, FlipSets(domain), rows[known])
-        search.run(end)
+        search.run(now + (end - now) / max(turns, 1.0))
         return search.proposal(known)
+
+
+def _batch(layers: Layers) -> int:
+    """How many boxes are bounded at once."""
+    widest = max(max(layer.weight.shape) for layer in layers.layers)
+    return int(np.clip(NUMBERS // widest**2, 16, 1024))
 
 
 @final
@@ -81,8 +97,7 @@ class _Search:
         self._state = np.zeros(len(rows), dtype=np.intp)
         self._why = [""] * len(rows)
         self._count = np.ones(len(rows), dtype=np.intp)
-        widest = max(max(layer.weight.shape) for layer in layers.layers)
-        self._batch = int(np.clip(NUMBERS // widest**2, 16, 1024))
+        self._batch = _batch(layers)
 
     def run(self, end: float) -> None:
         """Round by round, each as deep as the trees get, until the moment `end`."""

@@ -86,7 +86,7 @@ def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = N
     hunt = _Hunt(task, Rules(level_margin, _points(task.layers), trimmed), leaves)
     interrupted = False
     pool = ThreadPoolExecutor(task.processes)
-    run = _Run(pool, hunt.stop, started + task.seconds, lambda: hunt.shares, task.progress)
+    run = _Run(pool, hunt.stop, started + task.seconds, lambda: hunt.shares, task.progress, started)
     try:
         hunt.measure(run, task.seed)
         while not run.over and hunt.round(run):
@@ -106,15 +106,16 @@ def _points(layers: Layers) -> float:
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Run:
-    """Threads, the flag that stops them, and when."""
+    """Threads, the flag that stops them, and when; told: when progress was last reported."""
 
     pool: ThreadPoolExecutor
     stop: NDArray[np.int64]
     deadline: float
     shares: Callable[[], tuple[float, float, float]]
     progress: Progress | None
+    told: float
 
     @property
     def over(self) -> bool:
@@ -135,12 +136,18 @@ class _Run:
                 done, running = wait(running, timeout=min(left, 1.0))
                 for job in done:
                     job.result()
-                if self.progress is not None and running:
-                    self.progress(*self.shares())
+                self._tell()
         finally:
             if running:
                 self.stop[0] = 1
                 wait(running, timeout=GRACE)
+
+    def _tell(self) -> None:
+        """About once a second."""
+        now = time.monotonic()
+        if self.progress is not None and now - self.told >= 1:
+            self.told = now
+            self.progress(*self.shares())
 
 
 @final
