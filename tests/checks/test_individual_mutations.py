@@ -90,6 +90,11 @@ class Case:
     common: brute.Truth
     values: Any
 
+    @property
+    def quick(self) -> bool:
+        """To sweep: networks that no float32 claim can be made of are swept piece by piece, down to the smallest."""
+        return self.layers.float32 and all(np.abs(x.weight).max() < 1e10 for x in self.layers.layers)
+
     def check(self, about: Tree | Rows, rows: Any = None) -> Any:
         return check_witness(Witness(self.json, self.domain, about, "mutant"), self.layers, self.domain, rows)
 
@@ -281,9 +286,8 @@ def random_rows(rng: np.random.Generator, case: Case, code: int) -> tuple[Rows, 
     for u in chosen.tolist():
         own = np.flatnonzero(case.units.owner == u)
         values = case.units.values[u]
-        mixed = [
-            rng.choice(brute.places(f)) if f.sensitive else v for f, v in zip(case.domain.features, values, strict=True)
-        ]
+        features = zip(case.domain.features, values, strict=True)
+        mixed = [rng.choice(brute.places(f)) if f.sensitive else v for f, v in features]
         rows.append(brute.encode(case.domain, mixed))
         box = row_box(case.domain, case.units.values[u])
         if case.codes[u] != 2 and code == PAIR and rng.random() < 0.5:
@@ -354,8 +358,9 @@ def false_rows(case: Case, checked: Any, rows: Any, given: Any, chosen: Any) -> 
 def test_mutated_proofs_of_rows_never_claim_what_is_false(name, capsys):
     rng = np.random.default_rng(100 + CODES[name])
     refused = accepted = claiming = 0
+    some = [case for case in cases() if CODES[name] != SWEPT or case.quick]
     for _ in range(MUTANTS):
-        case = cases()[int(rng.integers(0, NETWORKS))]
+        case = some[int(rng.integers(0, len(some)))]
         about, rows, chosen = random_rows(rng, case, CODES[name])
         try:
             mutant, given = mutated_rows(rng, about, rows)

@@ -166,12 +166,17 @@ def values_and_errors(layers: Layers, points: Array) -> tuple[Array, Array]:
 
 
 def worst_error(layers: Layers, domain: Domain) -> float:
-    """As the errors of `values_and_errors`, for every point of the domain at once: |h| from interval bounds."""
+    """As the errors of `values_and_errors`, for every point of the domain at once: |h| from interval bounds.
+
+    Infinite if float32 might overflow.
+    """
     low = np.array([f.low for f in domain.features for _ in range(f.width)])
     high = np.array([f.high for f in domain.features for _ in range(f.width)])
     error, size = np.zeros(len(low)), np.maximum(np.abs(low), np.abs(high))
     with np.errstate(over="ignore", invalid="ignore"):
         for layer, (below, above) in zip(layers.layers, interval_bounds(layers, low, high), strict=True):
+            if not (np.abs(layer.weight) @ size + layer.size < 2.0**120).all():
+                return math.inf
             gamma = float(layer.rounds.max()) * FLOAT32 * 1.01 + float(layer.relative.max())
             error = np.abs(layer.weight) @ (error + gamma * (size + error)) + gamma * layer.size + 2.0**-126
             steep = np.maximum(1.0, np.abs(layer.slope))

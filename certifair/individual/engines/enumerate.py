@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from certifair.evidence.witness import ALL, ENUMERATED, Rows, Tree
 from certifair.individual.engines import _enumerate_kernels as kernels
-from certifair.individual.engines._points import Indices, affine, bases, clear, flips_of, inside, worst_error
+from certifair.individual.engines._points import Indices, Mask, affine, bases, clear, flips_of, inside, worst_error
 from certifair.individual.engines._search import Part, search, spans
 from certifair.individual.engines.base import Array, Engine, NotForThisError, Progress, Proposal, Task
 from certifair.spec.domain import Domain
@@ -117,7 +117,7 @@ class _Search:
 
     @cached_property
     def worst(self) -> float:
-        """How far float32 may be from f, anywhere: a value beyond twice that has the same sign in all arithmetics."""
+        """How far float32 may be from f, anywhere: a value beyond 4 times that has the same sign in all arithmetics."""
         return worst_error(self.layers, self.domain)
 
     def width(self, steps: int) -> int:
@@ -132,9 +132,9 @@ class _Search:
         mixed = np.flatnonzero((best[0] > 0) & (best[1] <= 0))
         base = self.base[rows[mixed]]
         above, below = base + steps[where[0, mixed]], base + steps[where[1, mixed]]
-        sure = np.zeros(len(mixed), dtype=np.bool_)
+        sure: Mask = np.zeros(len(mixed), dtype=np.bool_)
         if len(mixed) >= MANY:
-            sure = (np.abs(best[:, mixed].astype(np.float64)) > 2.1 * self.worst).all(axis=0)
+            sure = np.abs(best[:, mixed].astype(np.float64)).min(axis=0) > 4 * self.worst
         near = np.flatnonzero(~sure)
         sure[near] = clear(self.layers, above[near], below[near])
         fair = len(rows) - len(mixed) if done else 0
