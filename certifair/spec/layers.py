@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Final, final
 from certifair.spec._step_layers import Layer, all_float32, checked_size, copy_layer, plain_layer, step_layers
 from certifair.spec.network import Activation, Affine, Concat, Network, Step, reads
 
+__all__ = ["CURVES", "Layer", "Layers", "layers_of"]
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray

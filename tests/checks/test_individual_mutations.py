@@ -90,11 +90,6 @@ class Case:
     common: brute.Truth
     values: Any
 
-    @property
-    def quick(self) -> bool:
-        """To sweep: networks that no float32 claim can be made of are swept piece by piece, down to the smallest."""
-        return self.layers.float32 and all(np.abs(x.weight).max() < 1e10 for x in self.layers.layers)
-
     def check(self, about: Tree | Rows, rows: Any = None) -> Any:
         return check_witness(Witness(self.json, self.domain, about, "mutant"), self.layers, self.domain, rows)
 
@@ -168,9 +163,21 @@ def unfair_pair(rng: np.random.Generator, case: Case, box: Any) -> Any:
     where = np.flatnonzero(np.array(inside) & (case.codes == 2))
     if not len(where):
         return None
-    own = np.flatnonzero(case.units.owner == rng.choice(where))
-    high, low = own[case.values[own]], own[~case.values[own]]
+    own = [
+        p for p in np.flatnonzero(case.units.owner == rng.choice(where)) if in_box(domain, case.units.points[p], box)
+    ]
+    high, low = [p for p in own if case.values[p]], [p for p in own if not case.values[p]]
+    if not high or not low:
+        return None
     return tuple(tuple(case.units.points[rng.choice(side)].tolist()) for side in (high, low))
+
+
+def in_box(domain: Domain, point: Any, box: Any) -> bool:
+    """Whether its sensitive values are."""
+    return all(
+        not f.sensitive or a <= (point[list(cs)].argmax() if f.kind == "one_hot" else point[cs[0]]) <= b
+        for f, cs, (a, b) in zip(domain.features, domain.columns, box, strict=True)
+    )
 
 
 def mutated_tree(rng: np.random.Generator, tree: Tree) -> Tree:
@@ -354,11 +361,16 @@ def false_rows(case: Case, checked: Any, rows: Any, given: Any, chosen: Any) -> 
     return found
 
 
+def quickly_swept(case: Case, style: int) -> bool:
+    """Without ties and with a float32 claim: all else is swept piece by piece, down to the smallest."""
+    return case.layers.float32 and style % 3 > 0 and style % 11 != 7
+
+
 @pytest.mark.parametrize("name", CODES)
 def test_mutated_proofs_of_rows_never_claim_what_is_false(name, capsys):
     rng = np.random.default_rng(100 + CODES[name])
     refused = accepted = claiming = 0
-    some = [case for case in cases() if CODES[name] != SWEPT or case.quick]
+    some = [case for style, case in enumerate(cases()) if CODES[name] != SWEPT or quickly_swept(case, style)]
     for _ in range(MUTANTS):
         case = some[int(rng.integers(0, len(some)))]
         about, rows, chosen = random_rows(rng, case, CODES[name])

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.exact.sums import require_subnormals
-from certifair.spec.layers import Layers
+from certifair.spec.layers import Layer, Layers
 
 Array = NDArray[np.float64]
 Values = NDArray[Any]
@@ -101,6 +101,11 @@ class Prepared:
         return [np.maximum(1.0, np.abs(slope)) for slope in self.slope]
 
     @cached_property
+    def sums_only(self) -> bool:
+        """Whether `close.drift32` knows these layers: float32 numbers, weighted sums with a bias, ReLUs, identities."""
+        return self.layers.float32 and all(map(_is_sums, self.layers.layers))
+
+    @cached_property
     def theta(self) -> float:
         """γ_p·SLACK for every path through the network: per layer its sum, then 32 for all that is done to a sum."""
         p = sum(2 * sum(weight.shape) + 32 for weight in self.weight)
@@ -152,6 +157,13 @@ class Prepared:
         return how, cast[0], cast[1], cast[2]
 
 
+def _is_sums(layer: Layer) -> bool:
+    terms = (layer.weight != 0).sum(axis=1) + 1
+    copies = (layer.rounds == 0) & (terms == 2) & (layer.bias == 0) & (layer.weight.max(axis=1) == 1)
+    sums = (layer.rounds == terms) & (layer.size == np.abs(layer.bias)) & (layer.relative == 0)
+    return bool((copies | sums).all() and np.isin(layer.slope, (0, 1)).all())
+
+
 def _gamma(n: NDArray[np.int64], u: float) -> Array:
     return np.where(n * u < 0.5, n * u / (1 - np.minimum(n * u, 0.5)), np.inf)
 
@@ -177,6 +189,11 @@ class Ranges:
     low: list[Array]
     high: list[Array]
     inputs: Array
+
+    def of(self, row: int) -> Ranges:
+        """Of one row."""
+        some = slice(row, row + 1)
+        return Ranges([v[some] for v in self.low], [v[some] for v in self.high], self.inputs[some])
 
 
 @quiet

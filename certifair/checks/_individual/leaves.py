@@ -38,7 +38,7 @@ POINTS: Final = 1 << 18
 @final
 @dataclass
 class Clock:
-    """When to stop, and whom to tell how much is done."""
+    """When to stop, and whom to tell how much is done. An interrupt (Ctrl-C) ends the work like the deadline does."""
 
     deadline: float | None = None
     progress: Callable[[float], None] | None = None
@@ -55,7 +55,12 @@ class Clock:
                 if not waiting:
                     return
                 share, item, future = waiting.pop(0)
-                yield item, future.result()
+                try:
+                    result = future.result()
+                except KeyboardInterrupt:
+                    self.cut_off = True
+                    return
+                yield item, result
                 if self.progress:
                     self.progress(share)
 

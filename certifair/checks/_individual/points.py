@@ -8,7 +8,7 @@ from typing import Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._individual import floats, integers
+from certifair.checks._individual import close, floats, integers
 from certifair.checks._individual.floats import Array, Prepared, Values, quiet
 from certifair.evidence.witness import layers_to_json, plain_layers
 from certifair.exact import piecewise
@@ -52,7 +52,10 @@ class Judge:
         found[:, 0] = sure(low, high, wrong)
         if net.claimed32 is not None:
             found[:, 1] = sure(low, high, floats.drift(net, net.claimed32, ranges, rounded_inputs(x)))
-        for row in np.flatnonzero(found[:, 0] == 0) if net.inexact is None else ():
+            for row in np.flatnonzero(found[:, 1] == 0).tolist() if net.sums_only else ():
+                error = close.drift32(net, ranges.of(row), x[row])
+                found[row, 1] = int(low[row] > error) - int(high[row] <= -error)
+        for row in np.flatnonzero(found[:, 0] == 0).tolist() if net.inexact is None else ():
             found[row, 0] = 1 if integers.value(self.exact, x[row].tolist()) > 0 else -1
         return found
 

@@ -120,6 +120,7 @@ def _pairs(
     unfair = signs[:, 0] * signs[:, 1] < 0
     result.verdict[which] = np.where(unfair, UNFAIR, 0)
     result.reason[which] = NOTHING
+    points[signs[:, 0, 0] < 0] = points[signs[:, 0, 0] < 0][:, ::-1]  # the positive one first
     result.rows.append(which[unfair[:, 0]])
     result.points.append(points[unfair[:, 0]])
 

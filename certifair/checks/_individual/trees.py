@@ -154,7 +154,7 @@ class _Checker:
         signs = self._judge.signs(points)
         unfair = (signs[0] * signs[1] < 0).astype(np.int64)
         if unfair[0]:
-            self.pairs.append(pair)
+            self.pairs.append(pair if signs[0, 0] > 0 else pair[::-1])
         found: NDArray[Any] = unfair * (0 if self._frame.continuous[self._frame.unit].any() else 1)
         return found
 

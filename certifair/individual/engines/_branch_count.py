@@ -118,7 +118,7 @@ def fibre(axes: Axes, low: Any, high: Any, g: Any, rho: Any, most: float) -> Any
         if rise <= 0:
             continue
         count = levels(axes, low, high, a)
-        part = most / rise if count == 0 else math.floor(0.5 * most / rise * (count - 1)) / count
+        part = most / rise if count == 0 else math.ceil(most / rise * (count - 1)) / count
         if part < share:
             best, share = a, part
     return (best, share) if best >= 0 else (widest, 1.0)

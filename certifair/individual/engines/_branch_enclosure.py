@@ -151,7 +151,7 @@ def _relax(net: Net, lines: Lines, box: Box, k: int, free: int, trimmed: bool) -
             line = (high - s * low) / (high - low)
             half = 0.5 * (1 - line) * high
             lambdas[n], middles[n], errors[n] = line, half, abs(half)
-            bends[n] = 0.3 * max(abs(1 - line), abs(line - s))
+            bends[n] = max(abs(1 - line), abs(line - s))
         else:
             lambdas[n] = 1.0 if low >= 0 else s
             middles[n], errors[n], bends[n] = 0.0, 0.0, 0.0

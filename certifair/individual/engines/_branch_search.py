@@ -43,7 +43,7 @@ class Slots(NamedTuple):
 @compiled
 def _cut(axes: Axes, low: float, high: float, a: int) -> float:
     middle = 0.5 * (low + high)
-    return middle if axes.kind[a] == CONTINUOUS else math.floor(middle)
+    return middle if axes.kind[a] == CONTINUOUS else math.floor(middle) + 1
 
 
 @compiled

@@ -33,7 +33,7 @@ def choose(ends: Any, base: float, sigma: float, excess: float, price: float) ->
         reach = _STEPS[i] * sigma + base
         down, up = max(low, centre - reach), min(high, centre + reach)
         if down < 0 < up and (down > low or up < high):
-            share = 1e-3 * tail(_STEPS[i], excess) * ((down > low) + (up < high))
+            share = tail(_STEPS[i], excess) * ((down > low) + (up < high))
             other = share + price * down * up / (down - up)
             if other < cost:
                 cost, least, most, missed = other, down, up, share

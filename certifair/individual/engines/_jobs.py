@@ -40,8 +40,8 @@ def over_chunks(work: Work, rows: Array, size: int, task: Task) -> Proposal[Rows
 def _parts(work: Work, rows: Array, size: int, task: Task) -> Iterator[Proposal[Rows]]:
     """In waves, each with a part of the time that is left as large as its part of the rows that are left.
 
-    A wave of n·k chunks of at most b seconds each takes n workers at most k·b: were a chunk started later than (k − 1)·b,
-    then every worker would have been busy so long, with k chunks or more, and that makes n·k before this one.
+    A wave of n·k chunks of at most b seconds each takes n workers at most k·b: were a chunk started later than
+    (k − 1)·b, every worker would have been busy so long, with k chunks or more, and that makes n·k before this one.
     """
     from joblib import Parallel, delayed, effective_n_jobs
 
@@ -51,12 +51,16 @@ def _parts(work: Work, rows: Array, size: int, task: Task) -> Iterator[Proposal[
     with Parallel(n_jobs=jobs, batch_size=1, pre_dispatch="all") as parallel:
         while chunks:
             if task.seconds <= 0:
-                yield _nothing(sum(map(len, chunks)), NO_TIME)
+                yield _nothing(_rows(chunks), NO_TIME)
                 return
             turns = 1 if workers == 1 else max(1, min(TURNS, len(chunks) // workers // 2))
             wave, chunks = chunks[: turns * workers], chunks[turns * workers :]
-            seconds = task.seconds * len(wave) / (len(wave) + len(chunks)) / turns
+            seconds = task.seconds * _rows(wave) / _rows([*wave, *chunks]) / turns
             yield from parallel(delayed(work)(chunk, seconds) for chunk in wave)
+
+
+def _rows(chunks: list[Array]) -> int:
+    return sum(map(len, chunks))
 
 
 def joined(parts: Iterable[Proposal[Rows]]) -> Proposal[Rows]:

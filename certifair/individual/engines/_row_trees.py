@@ -53,21 +53,18 @@ def tree_rows(task: Task, rows: Array) -> Proposal[Rows]:
 
 
 def _chunk(layers: Layers, domain: Domain, rows: Array, seconds: float) -> Proposal[Rows]:
-    """Some rows after the other: as many as fill a batch. Each may take an equal part of the time that is left."""
+    """As many rows together as fill a batch; time that one search leaves over is for those that had too little."""
     end, together = time.monotonic() + seconds, min(CHUNK, -(-_batch(layers) // 64))
-    return joined(
-        _together(layers, domain, rows[start : start + together], end, (len(rows) - start) / together)
-        for start in range(0, len(rows), together)
-    )
-
-
-def _together(layers: Layers, domain: Domain, rows: Array, end: float, turns: float) -> Proposal[Rows]:
-    """These rows, with so many turns to take until `end`."""
-    now, known = time.monotonic(), inside(domain, rows)
     with np.errstate(all="ignore"):  # what is no number decides nothing
-        search = _Search(layers, FlipSets(domain), rows[known])
-        search.run(now + (end - now) / max(turns, 1.0))
-        return search.proposal(known)
+        parts = [rows[start : start + together] for start in range(0, len(rows), together)]
+        searches = [_Search(layers, FlipSets(domain), part) for part in parts]
+        waiting = searches
+        while waiting and time.monotonic() < end:
+            for number, search in enumerate(waiting):
+                now = time.monotonic()
+                search.run(now + (end - now) / (len(waiting) - number))
+            waiting = [search for search in waiting if not search.done]
+        return joined(search.proposal() for search in searches)
 
 
 def _batch(layers: Layers) -> int:
@@ -85,8 +82,10 @@ class _Search:
     to prove.
     """
 
-    def __init__(self, layers: Layers, sets: FlipSets, rows: Array) -> None:
-        self._layers, self._sets, self._rows = layers, sets, rows
+    def __init__(self, layers: Layers, sets: FlipSets, table: Array) -> None:
+        self._known = inside(sets.domain, table)
+        self._layers, self._sets, self._rows = layers, sets, table[self._known]
+        rows = self._rows
         self._ends = self._low, self._high = sets.roots(rows)
         self._owner: Indices = np.arange(len(rows))
         self._nodes: list[tuple[NDArray[np.uint8], Indices, Array, Indices]] = []
@@ -99,14 +98,18 @@ class _Search:
         self._count = np.ones(len(rows), dtype=np.intp)
         self._batch = _batch(layers)
 
+    @property
+    def done(self) -> bool:
+        """Whether no box is open."""
+        return not len(self._owner)
+
     def run(self, end: float) -> None:
-        """Round by round, each as deep as the trees get, until the moment `end`."""
-        while len(self._owner):
+        """Round by round, each one level deeper, until the moment `end`; from there it can go on."""
+        while not self.done:
             kind = np.zeros(len(self._owner), dtype=np.uint8)
             feature, cut = np.zeros(len(kind), dtype=np.intp), np.zeros(len(kind))
             for start in range(0, len(kind), self._batch):
                 if time.monotonic() >= end:
-                    self._give_up(np.unique(self._owner), NO_TIME)
                     return
                 some = slice(start, start + self._batch)
                 kind[some], feature[some], cut[some] = self._looked_at(some)
@@ -192,17 +195,18 @@ class _Search:
         self._low, self._high = self._sets.halves(self._low[chosen], self._high[chosen], feature[chosen], cut[chosen])
         self._owner = np.repeat(self._owner[chosen], 2)
 
-    def proposal(self, known: Mask) -> Proposal[Rows]:
-        """Of all rows, of which those in the domain are `known`."""
+    def proposal(self) -> Proposal[Rows]:
+        """Of all rows, also those that are not in the domain."""
+        self._give_up(np.unique(self._owner), NO_TIME)
         sure = (self._best[0] > 0) & (self._best[1] <= 0)
         sure[sure] = self._sure(np.flatnonzero(sure))
         paired = sure | (self._state == FOUND)
         code = np.where(paired, PAIR, np.where(self._state == GIVEN_UP, UNDECIDED, TREE))
-        codes = np.full(len(known), UNDECIDED, dtype=np.uint8)
-        codes[known] = code
+        codes = np.full(len(self._known), UNDECIDED, dtype=np.uint8)
+        codes[self._known] = code
         pairs = array("d", self._where[:, paired][:, :, self._sets.inputs].swapaxes(0, 1).ravel().tolist())
         reasons = Counter(self._why[row] for row in np.flatnonzero(code == UNDECIDED).tolist())
-        reasons.update([OUTSIDE] * int((~known).sum()))
+        reasons.update([OUTSIDE] * int((~self._known).sum()))
         trees = tuple(self._trees(np.flatnonzero(code == TREE)))
         return Proposal(Rows(codes.tobytes(), pairs, trees), listed(reasons))
 
