@@ -1,6 +1,6 @@
 """certifair: certificates of fairness that a stranger can check.
 
-Start at `FairnessLayer` and `FairModel`, at `ingest`, `certify` and `verify`, and `certifair.gate.judge`, or at `prove`.
+Start at `FairnessLayer` and `FairModel`, at `ingest`, `certify` and `verify`, at `certifair.gate.judge`, or at `prove`.
 Each is imported when it is first used, so that a verifier loads nothing but what verifies.
 """
 

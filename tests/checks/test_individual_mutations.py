@@ -288,7 +288,7 @@ def flipped_columns(domain: Domain) -> list[int]:
 
 def random_rows(rng: np.random.Generator, case: Case, code: int) -> tuple[Rows, Any, Any]:
     """Rows with a proof each, and what is true of them."""
-    chosen = rng.integers(0, len(case.units.values), 3)
+    chosen = rng.integers(0, len(case.units.values), 1 if code == TREE else 3)
     rows, pairs, trees, codes = [], array("d"), [], []
     for u in chosen.tolist():
         own = np.flatnonzero(case.units.owner == u)

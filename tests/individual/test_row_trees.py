@@ -323,6 +323,22 @@ def test_of_a_large_network_rows_are_decided_one_by_one():
     assert found.reasons == ((1, "the row is not in the domain"),)
 
 
+def test_a_search_that_was_stopped_goes_on():
+    """Stopped before every look at a batch, in turn; a tree is the same as of one that never was."""
+    rows = people(CUBE, 12)
+    layers = calm(CUBE, rows, network(3, "relu", (11, 16, 8, 1)))
+    at_once, again = (_row_trees._Search(layers, FlipSets(CUBE), rows) for _ in range(2))
+    at_once.run(math.inf)
+    again.run(0.0)
+    assert not again.done
+    for _ in range(100):
+        again.run(time.monotonic() + 3e-3)
+    again.run(math.inf)
+    assert again.done
+    assert again.proposal() == at_once.proposal()
+    assert TREE in again.proposal().about.code
+
+
 def test_curves_are_refused():
     with pytest.raises(NotForThisError, match="sigmoid"):
         tree_rows(Task(network(1, "sigmoid", (11, 8, 1)), CUBE), people(CUBE, 2))

@@ -189,6 +189,6 @@ class FlipSets:
     @staticmethod
     def every(low: Array, high: Array) -> Array:
         """All values of one finite box (free,), (points, free)."""
-        shape = (high - low + 1).astype(np.intp)
+        shape = (high - low + 1).astype(np.intp).tolist()
         found: Array = np.indices(shape).reshape(len(shape), -1).T + low
         return found

@@ -47,8 +47,9 @@ def enclose(layers: Layers, low: Array, high: Array, free: NDArray[np.intp], off
     the coefficients of paths that met a τ above, spread = Σ_k (|B_k| + y_k) τ_k |C_k|.
     """
     middle, radius = (low + high) / 2, (high - low)[:, free] / 2
-    lines, slants, reached = [], [layers.layers[0].weight[None][:, :, free]], [np.maximum(np.abs(low), np.abs(high))]
-    centre, others = middle @ layers.layers[0].weight.T + layers.layers[0].bias, list[Array]()
+    lines, others = list[_Line](), list[Array]()
+    slants, reached = [layers.layers[0].weight[None][:, :, free]], [np.maximum(np.abs(low), np.abs(high))]
+    centre = middle @ layers.layers[0].weight.T + layers.layers[0].bias
     for layer, above in zip(layers.layers, layers.layers[1:], strict=False):
         reach = _across(slants[-1], radius)
         for line, other in zip(lines, others, strict=True):
@@ -131,7 +132,6 @@ def _largest(low: Array, high: Array, slope: Array) -> Array:
 
 def _across(block: Array, width: Array) -> Array:
     """Σ_j |block_ij| width_j for block (1 or boxes, i, j) and width (boxes, j)."""
-    if len(block) == 1:
-        return width @ np.abs(block[0]).T
-    found: Array = (np.abs(block) @ width[:, :, None])[:, :, 0]
+    size = np.abs(block)
+    found: Array = width @ size[0].T if len(size) == 1 else (size @ width[:, :, None])[:, :, 0]
     return found
