@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 10
 """Counterexamples in the JSON; all of them go into --counterexamples."""
+START: Final = 0.5
+"""Seconds that Python itself takes before and after."""
 SYMBOLS: Final = "?+-"
 """A row's verdict in the JSON: undecided, fair, unfair."""
 HOW: Final = {"real": "over the reals", "float32": "in every float32 evaluation"}
@@ -87,7 +89,7 @@ def _search(args: argparse.Namespace, domain: Domain) -> Proof:
             domain,
             args.rows,
             method=args.method,
-            seconds=args.time,
+            seconds=None if args.time is None else max(args.time - START, args.time / 2),
             memory=args.memory << 20,
             processes=args.processes,
             check=check,

@@ -26,6 +26,7 @@ from certifair.individual.engines._branch_setup import (
     room_of,
     tree_of,
 )
+from certifair.individual.engines._row_trees import tree_rows
 from certifair.individual.engines.base import Array, Engine, NotForThisError, Progress, Proposal, Task
 from certifair.spec.layers import Layers
 
@@ -66,7 +67,7 @@ class Branch(Engine):
     name: ClassVar[str] = "branch"
 
     def rows(self, task: Task, rows: Array) -> Proposal[Rows]:
-        raise NotForThisError("the method branch answers about whole domains", advice="use the method enumerate")
+        return tree_rows(task, rows)
 
     def domain(self, task: Task) -> Proposal[Tree]:
         return Proposal(search(task).tree)
