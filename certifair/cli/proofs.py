@@ -169,12 +169,14 @@ def _exact(found: Figures) -> dict[str, str]:
 
 def _reasons(proof: Proof) -> list[tuple[int, str]]:
     """Why something is undecided: the engine's words, and the checker's for rows."""
-    from certifair.checks._individual.rows import REASONS
+    from certifair.checks._individual.rows import NOT_CLAIMED, REASONS
 
-    found = list(proof.reasons)
     codes = proof.checked.reasons
-    if codes is not None:
-        found += [(int((codes == code).sum()), reason) for code, reason in enumerate(REASONS) if code]
+    if codes is None:
+        return list(proof.reasons)
+    found = [(int((codes == code).sum()), reason) for code, reason in enumerate(REASONS) if code]
+    if found[NOT_CLAIMED - 1][0]:
+        found += [(count, f"{proof.witness.engine}: {reason}") for count, reason in proof.reasons]
     return [(count, reason) for count, reason in found if count]
 
 
