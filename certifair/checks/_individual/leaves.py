@@ -19,7 +19,7 @@ from certifair.checks._individual import counting, enclosures
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.counting import FALSIFIED, NEGATIVE, POSITIVE
 from certifair.checks._individual.floats import Array, quiet
-from certifair.checks._individual.points import Decided, Flips, Judge, level_errors
+from certifair.checks._individual.points import Decided, Judge, level_errors
 
 Ints = NDArray[np.int64]
 Pair = tuple[tuple[float, ...], tuple[float, ...]]
@@ -150,7 +150,7 @@ def enumerated(
     corners = np.concatenate(frame.hull(low.min(axis=0)[None], high.max(axis=0)[None]))
     corners[:, frame.sensitive_inputs] = 0
     corners += np.stack([flips.min(axis=0), flips.max(axis=0)])  # not cut at the domain's ends: |z| + |δ| is rounded
-    fast = Flips.within(judge, flips, corners[0], corners[1], frame.rounds)
+    fast = judge.flips(flips, corners[0], corners[1], frame.rounds)
     levels = (high - low).astype(np.int64)[:, unit] + 1
     sizes = [prod(row) for row in levels.tolist()]
     ends = list(itertools.accumulate(sizes))

@@ -32,6 +32,10 @@ class Judge:
         plain = plain_layers(layers_to_json(net.layers))
         return Judge(net, integers.exact_layers(plain), piecewise.scaled(plain))
 
+    def flips(self, combinations: Array, low: Array, high: Array, rounding: Array) -> Flips:
+        """Many flip sets that share these combinations, between the given corners."""
+        return Flips.within(self, combinations, low, high, rounding)
+
     def signs(self, x: Array) -> Signs:
         """(rows, 2): +1 where f > 0, −1 where f ≤ 0, at either level, and 0 where that is not known; x (rows, n0).
 
@@ -129,7 +133,7 @@ class Flips:
         high, low = value.max(axis=0), value.min(axis=0)
         code = np.empty((len(units), 2), dtype=np.int8)
         for level, bound in enumerate(self.bound):
-            code[:, level] = _code(sure(high, high, bound), sure(low, low, bound))
+            code[:, level] = code_of(sure(high, high, bound), sure(low, low, bound))
         unsure = np.flatnonzero((code == 0).any(axis=1))
         both = np.flatnonzero(code[:, 0] == 2)
         at = np.zeros((2, len(units)), dtype=np.intp)
@@ -165,12 +169,12 @@ class Flips:
         real = flip if stand_in is None else stand_in[flip, unit]
         sign[:, flip, unit] = self.judge.signs(units[unit] + self.combinations[real]).T
         most, least = sign.max(axis=1), sign.min(axis=1)
-        code = _code(most, least).T
+        code = code_of(most, least).T
         worth = sign.astype(np.int16) * 2 * (1 + np.abs(sign[1]))
         return code, worth[0].argmax(axis=0), worth[0].argmin(axis=0)
 
 
-def _code(most: Signs, least: Signs) -> Signs:
+def code_of(most: Signs, least: Signs) -> Signs:
     """What the largest and the smallest of the signs of a flip set say of it (`Decided.code`)."""
     return np.where((most > 0) & (least < 0), 2, np.where(least > 0, 1, np.where(most < 0, -1, 0))).astype(np.int8)
 

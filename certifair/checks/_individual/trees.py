@@ -97,7 +97,7 @@ class _Checker:
         places = {k: np.flatnonzero(kind == k) for k in range(1, 6)}
         bounded = np.flatnonzero((kind == COUNTED) | (kind == FIBRES))
         size = len(self._kind)
-        step = leaves_at_once(self._judge)
+        step = leaves_at_once(self._judge) if len(bounded) else 1
         parts = [bounded[i : i + step] for i in range(0, len(bounded), step)]
 
         def bound(part: Ints) -> NDArray[Any]:

@@ -46,6 +46,9 @@ TRIM: Final = False
 """Whether leaves of kind 6 are proposed unless asked for: not before a checker counts them."""
 
 
+UNCOMPILED: Final = "the time was over before the search was compiled; that is done once, in half a minute, and kept"
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Search:
@@ -70,7 +73,8 @@ class Branch(Engine):
         return tree_rows(task, rows)
 
     def domain(self, task: Task) -> Proposal[Tree]:
-        return Proposal(search(task).tree)
+        found = search(task)
+        return Proposal(found.tree, () if found.boxes else ((1, UNCOMPILED),))
 
 
 def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = None, trimmed: bool = TRIM) -> Search:
