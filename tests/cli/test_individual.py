@@ -119,7 +119,7 @@ def test_verdicts(certifair: Run, small: tuple[Path, Path], threshold: str, code
 
 def test_rows(certifair: Run, small: tuple[Path, Path], tmp_path: Path) -> None:
     rows, out, table = tmp_path / "rows.csv", tmp_path / "o.json", tmp_path / "c.parquet"
-    rows.write_text("sex,income,purpose\n0,7,car\n1,9,car\n0,12,home\n1,21,home\n")
+    rows.write_text("sex,income,purpose\n0,8,car\n1,9,car\n0,12,home\n1,21,home\n")
     done = certifair(
         "individual", small[0], "--domain", small[1], "--rows", rows, "--json", out, "--counterexamples", table
     )

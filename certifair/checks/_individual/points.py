@@ -56,11 +56,12 @@ class Judge:
         found[:, 0] = sure(low, high, wrong)
         if net.claimed32 is not None:
             found[:, 1] = sure(low, high, floats.drift(net, net.claimed32, ranges, rounded_inputs(x)))
-            for row in np.flatnonzero(found[:, 1] == 0).tolist() if net.sums_only else ():
-                error = close.drift32(net, ranges.of(row), x[row])
-                found[row, 1] = sure(low[row], high[row], error)
         for row in np.flatnonzero(found[:, 0] == 0).tolist() if net.inexact is None else ():
             found[row, 0] = 1 if integers.value(self.exact, x[row].tolist()) > 0 else -1
+        for row in np.flatnonzero(found[:, 1] == 0).tolist() if net.sums_only else ():
+            found[row, 1] = sure(low[row], high[row], close.drift32(net, ranges.of(row), x[row]))
+            if found[row, 1] == 0 and close.exact32(net, x[row]):
+                found[row, 1] = found[row, 0]
         return found
 
 
