@@ -1,4 +1,4 @@
-"""float32 next to ties: what the sharp bound and exact sums decide, and executions in many orders that may not differ."""
+"""float32 next to ties: the sharp bound, exact sums, and executions in many orders, which may not leave them."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_what_float32_holds(terms: list[object], fits: bool) -> None:
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the public networks are not here")
 def test_a_public_network_whose_float32_sign_depends_on_the_order() -> None:
-    """Row 4295 of Adult at age 77 on AC-10: f = 8.6e-7, and float32 gives both signs. So nothing may be claimed of it."""
+    """Row 4295 of Adult at age 77 on AC-10: f = 8.6e-7, and float32 gives both signs: nothing may be claimed."""
     content = (SHARED / "models" / "adult" / "AC-10.onnx").read_bytes()
     layers = layers_of(read_network(content, "AC-10"))
     lines = (SHARED / "data" / "encoded" / "adult.csv").read_text().splitlines()
