@@ -56,6 +56,8 @@ $(VENV): pyproject.toml constraints.txt
 	@PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt PIP_DISABLE_PIP_VERSION_CHECK=1 \
 	  $(BIN)/python -m pip install -qq --editable '.[test,lint]'
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-deps $(PEER) $(LIRPA)
+	@echo "compiling the search of proofs (once, half a minute)"
+	@$(BIN)/python -c 'from certifair.individual import prepare; prepare()'
 	@touch $@
 
 # Sigstore's own verifier, as a foreign client. Without npm its tests are skipped, and say so.

@@ -27,6 +27,14 @@ def shared() -> Path:
 
 
 @pytest.fixture(scope="session")
+def compiled() -> None:
+    """The search of proofs is compiled, so that seconds are for searching."""
+    from certifair.individual import prepare
+
+    prepare()
+
+
+@pytest.fixture(scope="session")
 def sigstore_js() -> Callable[[Path, Path], subprocess.CompletedProcess[str]]:
     """Sigstore's own verifier, (bundle, public key) -> process: exit 0 and "accepted", or 1 and the reason."""
     node = shutil.which("node")

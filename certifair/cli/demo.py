@@ -118,7 +118,9 @@ def _certify(out: Path, run: str, name: str, public: Path) -> Verified:
 def _prove(run: Path) -> None:
     """The proof about everybody in the domain; about the people served none is needed."""
     from certifair.cli.proofs import Search, into_bundle
+    from certifair.individual import prepare
 
+    prepare()
     for line in into_bundle(run, Search(seconds=SECONDS)):
         say(f"     {line}")
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from certifair.individual.api import Proof, decision_of, prove
+from certifair.individual.api import Proof, decision_of, prepare, prove
 
-__all__ = ["Proof", "decision_of", "prove"]
+__all__ = ["Proof", "decision_of", "prepare", "prove"]

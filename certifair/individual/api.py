@@ -29,9 +29,10 @@ from certifair.evidence.witness import (
 from certifair.individual import engines
 from certifair.individual.engines.base import Array, Engine, Progress, Proposal, Task
 from certifair.individual.networks import network_of
-from certifair.spec.domain import Domain
+from certifair.spec.domain import Domain, Feature
 from certifair.spec.domain_file import load_domain
 from certifair.spec.layers import Layers, layers_of
+from certifair.spec.network import Activation, Affine, Network
 
 Check = Callable[..., Any]
 """`certifair.checks.individual.check_witness`, or one like it: producers do not import what judges them."""
@@ -143,6 +144,25 @@ def _within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, 
 
 def _leaves(tree: Tree) -> int:
     return sum(tree.kind.count(kind) for kind in BOUNDED)
+
+
+def prepare() -> None:
+    """Compile the search, which happens once, takes up to half a minute, and otherwise counts as search."""
+    numbers = [np.array([[1.0, -1.0]]), np.array([[1.0]])]
+    network = Network(
+        2,
+        (
+            Affine(0, numbers[0], np.array([-1.5])),
+            Activation(1, "relu"),
+            Affine(2, numbers[1], np.array([-0.5])),
+        ),
+        3,
+    )
+    counted, line = Feature("a", "integer", 0, 4000), Feature("s", "continuous", 0, 1, sensitive=True)
+    finite = Domain("finite", (counted, Feature("s", "integer", 0, 1, sensitive=True)))
+    prove(network, finite, method="branch")
+    for domain in (finite, Domain("line", (counted, line))):
+        prove(network, domain, np.array([[1.0, 0.0]]))
 
 
 def decision_of(model: Any, threshold: Fraction | None = None) -> Layers:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from certifair.checks._individual import close, floats
+from certifair.checks._individual import close, floats, integers
 from certifair.checks._individual.floats import Prepared
 from certifair.checks._individual.points import Judge
 from certifair.evidence.onnx_reader import read_network
+from certifair.evidence.witness import layers_to_json, plain_layers
 from certifair.spec.layers import Layer, Layers, layers_of
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -93,7 +95,15 @@ def test_small_integers_are_exact() -> None:
 def test_what_float32_holds(terms: list[object], fits: bool) -> None:
     weight, bias = np.array([terms[0]], dtype=float), np.array([terms[1]], dtype=float)
     net = Prepared(Layers((layer(weight, bias, 1.0),), float32=True))
-    assert close.exact32(net, np.ones(2)) is fits
+    plain = plain_layers(layers_to_json(net.layers))
+    assert integers.sums_only(plain)
+    assert integers.exact32(plain, [Fraction(1)] * 2) is fits
+
+
+def test_inputs_that_are_no_float32_are_not_exact() -> None:
+    """An input that float32 makes infinite gives nan with a weight of 0; one between two float32 is rounded first."""
+    judge = Judge.of(Prepared(Layers((layer(np.array([[0.0, 1.0]]), np.array([0.0]), 1.0),), float32=True)))
+    assert judge.signs(np.array([[1e39, 0.0], [0.0, 0.0], [0.1, 0.0]])).tolist() == [[-1, 0], [-1, -1], [-1, 0]]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the public networks are not here")

@@ -181,13 +181,14 @@ def test_a_witness_of_another_network_is_refused(certifair: Run, small: tuple[Pa
     assert (done.code, "another network" in done.err) == (2, True)
 
 
+@pytest.mark.usefixtures("compiled")
 def test_an_interrupt_leaves_a_partial_answer_to_go_on_from(
     certifair: Run, large: tuple[Path, Path], tmp_path: Path
 ) -> None:
     model, domain = large
     witness, out = tmp_path / "w.json", tmp_path / "o.json"
     options = ["--domain", domain, "--witness", witness, "--json", out]
-    assert certifair("individual", model, *options, "--time", "4").code == 0  # what is compiled is compiled
+    assert certifair("individual", model, *options, "--time", "4").code == 0
     first = json.loads(out.read_text())["undecided"]
     command = [sys.executable, "-m", "certifair", "individual", model, *options, "--resume", witness, "--time", "60"]
     running = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True, env={**os.environ})
@@ -200,6 +201,7 @@ def test_an_interrupt_leaves_a_partial_answer_to_go_on_from(
     assert isinstance(read_witness(witness.read_bytes(), "w").about, Tree)
 
 
+@pytest.mark.usefixtures("compiled")
 def test_proofs_of_a_bundle_are_certified(certifair: Run, tmp_path: Path) -> None:
     policy, data, run = tmp_path / "p.toml", tmp_path / "d.csv", tmp_path / "run"
     policy.write_bytes(lending.POLICY)

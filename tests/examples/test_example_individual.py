@@ -6,9 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "individual" / "run.py"
 
 
+@pytest.mark.usefixtures("compiled")
 def test_rows_and_everybody(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", SCRIPT, "--time", "12", "--out", tmp_path]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,10 @@ QUESTIONS = [
     ("prof/bank-BM0", "prof_bank", "age"),
 ]
 SAMPLES, SECONDS = 40_000, 3.0
-pytestmark = pytest.mark.skipif(not MODELS.is_dir(), reason="the public networks are not here")
+pytestmark = [
+    pytest.mark.skipif(not MODELS.is_dir(), reason="the public networks are not here"),
+    pytest.mark.usefixtures("compiled"),
+]
 
 
 def question(model: str, domain: str, sensitive: str) -> tuple[Layers, Domain]:
@@ -66,18 +68,12 @@ def test_shares_and_samples_fit(model: str, domain: str, sensitive: str) -> None
 @pytest.mark.parametrize("model", ["compas/compas-1", "compas/compas-2", "prof/compas-compas1"])
 def test_small_domains_are_decided(model: str) -> None:
     _, asked = question(model, "compas", "Race")
-    started = time.monotonic()
     shares = certifair.prove(MODELS / f"{model}.onnx", asked).checked.shares
-    print(f"{model}: {time.monotonic() - started:.2f} s")
     assert shares["real"].undecided == 0
     assert shares["real"].units == 624
 
 
-def test_a_limit_is_kept_by_a_tree_of_many_leaves() -> None:
-    """A limit is a limit: what was not checked in time is undecided. Generous, for a busy machine."""
+def test_what_a_limit_cuts_off_is_undecided() -> None:
     _, asked = question("adult/AC-4", "adult", "sex")
-    certifair.prove(MODELS / "adult/AC-4.onnx", asked, seconds=2)  # what is compiled is compiled
-    started = time.monotonic()
     proof = certifair.prove(MODELS / "adult/AC-4.onnx", asked, seconds=4)
-    assert time.monotonic() - started < 8
     assert 0 < proof.checked.shares["real"].undecided < 1

@@ -83,7 +83,11 @@ class Network:
         """At both levels 1, −1 or 0 (not known), at a dyadic point."""
         found = integers.enclose(self.exact, x, x)
         rounds = [ZERO if _is_single(v) else _rounding(v) for v in x]
-        return [_sign(found.centre, found.centre, e) for e in self.errors(found.ranges, [abs(v) for v in x], rounds)]
+        errors = self.errors(found.ranges, [abs(v) for v in x], rounds)
+        real, single = (_sign(found.centre, found.centre, error) for error in errors)
+        if single == 0 and self.single and not any(rounds) and integers.sums_only(self.plain):
+            single = real if integers.exact32(self.plain, x) else 0
+        return [real, single]
 
 
 def _sign(low: Fraction, high: Fraction, error: Fraction | None) -> int:

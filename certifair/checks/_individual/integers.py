@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from math import gcd
 from operator import mul
 from typing import Final, final
 
@@ -248,3 +249,42 @@ def _dyadic(numbers: Sequence[Fraction]) -> tuple[list[int], int]:
     if any(number.denominator & (number.denominator - 1) for number in numbers):
         raise ValueError("a number that is no dyadic fraction")
     return found, bits
+
+
+def sums_only(layers: Sequence[PlainLayer]) -> bool:
+    """Whether a float32 evaluation only multiplies by weights, adds, and takes ReLUs or identities."""
+    for layer in layers:
+        for row, bias, size, rounds in zip(layer.weight, layer.bias, layer.size, layer.rounds, strict=True):
+            terms = sum(w != 0 for w in row) + 1
+            copies = rounds == 0 and terms == 2 and bias == 0 and max(row) == 1
+            if not copies and (rounds != terms or size != abs(bias)):
+                return False
+        if any(layer.relative) or any(layer.curve) or any(slope not in (0, 1) for slope in layer.slope):
+            return False
+    return True
+
+
+def exact32(layers: Sequence[PlainLayer], x: Sequence[Fraction]) -> bool:
+    """Whether no float32 evaluation rounds anything at the point x, so that all of them give f itself (`sums_only`).
+
+    If every term of a neuron is a multiple of 2^q, q ≥ −149, and their magnitudes add up to less than 2^(q + 24), then
+    products and partial sums are such multiples too, whatever the order, hence float32 numbers. As small integers are.
+    """
+    h = list(x)
+    for layer in layers:
+        z = []
+        for row, bias in zip(layer.weight, layer.bias, strict=True):
+            terms = [Fraction(w) * v for w, v in zip(row, h, strict=True) if w and v] + [Fraction(bias)]
+            if not _fits(terms):
+                return False
+            z.append(sum(terms, Fraction(0)))
+        h = [max(value, Fraction(0)) if slope == 0 else value for value, slope in zip(z, layer.slope, strict=True)]
+    return True
+
+
+def _fits(terms: list[Fraction]) -> bool:
+    scale = max(term.denominator for term in terms)
+    numbers = [abs(term.numerator) * (scale // term.denominator) for term in terms]
+    common = gcd(*numbers)
+    unit = common & -common  # the largest power of two in all of them
+    return unit == 0 or (sum(numbers) < unit << 24 and unit << 149 >= scale and sum(numbers) < scale << 126)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Final, final
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from certifair.checks._individual import close, floats, integers
 from certifair.checks._individual.floats import Array, Prepared, Values, quiet
-from certifair.evidence.witness import layers_to_json, plain_layers
+from certifair.evidence.witness import PlainLayer, layers_to_json, plain_layers
 from certifair.exact import piecewise
 
 Signs = NDArray[np.int8]
@@ -24,13 +25,14 @@ class Judge:
     """Decides points of a network; `exact` is the same network in integers, `pieces` too, for sweeps."""
 
     net: Prepared
+    plain: tuple[PlainLayer, ...]
     exact: tuple[integers.ExactLayer, ...]
     pieces: tuple[piecewise.ScaledLayer, ...]
 
     @staticmethod
     def of(net: Prepared) -> Judge:
         plain = plain_layers(layers_to_json(net.layers))
-        return Judge(net, integers.exact_layers(plain), piecewise.scaled(plain))
+        return Judge(net, tuple(plain), integers.exact_layers(plain), piecewise.scaled(plain))
 
     def flips(self, combinations: Array, low: Array, high: Array, rounding: Array) -> Flips:
         """Many flip sets that share these combinations, between the given corners."""
@@ -60,7 +62,8 @@ class Judge:
             found[row, 0] = 1 if integers.value(self.exact, x[row].tolist()) > 0 else -1
         for row in np.flatnonzero(found[:, 1] == 0).tolist() if net.sums_only else ():
             found[row, 1] = sure(low[row], high[row], close.drift32(net, ranges.of(row), x[row]))
-            if found[row, 1] == 0 and close.exact32(net, x[row]):
+            single = not rounded_inputs(x[row]).any()
+            if found[row, 1] == 0 and single and integers.exact32(self.plain, [Fraction(v) for v in x[row].tolist()]):
                 found[row, 1] = found[row, 0]
         return found
 
