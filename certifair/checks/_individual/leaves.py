@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._individual import counting, enclosures
+from certifair.checks._individual import counting, enclosures, trimmed
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.counting import FALSIFIED, NEGATIVE, POSITIVE
 from certifair.checks._individual.floats import Array, quiet
@@ -80,11 +80,13 @@ def leaves_at_once(judge: Judge) -> int:
 
 
 @quiet
-def bounded(judge: Judge, frame: Frame, low: Array, high: Array, along: Ints) -> tuple[Array, Array]:
-    """`counting.count` of boxes of units."""
+def bounded(judge: Judge, frame: Frame, low: Array, high: Array, along: Ints, trim: bool) -> tuple[Array, Array]:
+    """`counting.count` of boxes of units, or `trimmed.count`."""
     wide = frame.relaxed(low, high)
     box = enclosures.enclose(judge.net, *frame.hull(*wide))
     errors = level_errors(judge.net, box.ranges, frame.rounds)
+    if trim:
+        return trimmed.count(judge.net, frame, low, high, box, errors)
     return counting.count(frame, low, high, box, errors, along)
 
 
