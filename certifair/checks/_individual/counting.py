@@ -141,14 +141,13 @@ def _form(frame: Frame, low: Array, high: Array, box: Enclosure, along: Ints) ->
     d, n, half_along, unit_along = (v[rows, chosen] for v in (step, levels, half, unit))
     rise = (steep[0] - steep[1]) * unit_along * DOWN, (steep[0] + steep[1]) * unit_along * SLACK
     step[rows, chosen], levels[rows, chosen], half[rows, chosen] = 0, 1, 0
-    choices = [_choices(frame, box, i, low, high) for i in frame.unit if features[i].kind == "one_hot"]
+    choices = [choices_of(frame, box, i, low, high) for i in frame.unit if features[i].kind == "one_hot"]
     base = base - (step * (levels - 1)).sum(axis=1) / 2 + sum((v.min(axis=1) for v, _ in choices), np.zeros(len(low)))
     choices = [(np.where(there, v - v.min(axis=1, keepdims=True), 0.0), there) for v, there in choices]
-    least, most, apart, gain = _sensitive(frame, low, high, box)
+    least, most, apart, gain = sensitive_part(frame, low, high, box)
     eps = frame.eps[numbers]
     relax = (np.abs(slope) * eps).sum(axis=1)
-    scale = np.abs(box.centre) + 2 * (np.abs(box.slope) * (box.radius + np.abs(box.middle) * 2.0**-10)).sum(axis=1)
-    error = box.error + scale * (2.0**-38 * (1 + box.slope.shape[1] / 64)) + OMEGA
+    error = error_of(box)
     apart = apart + ((np.abs(slope) + spread) * 2 * eps).sum(axis=1) * SLACK
     unlike = (
         np.minimum(apart, (most - least + 2 * relax + 2 * error) * SLACK),
@@ -159,7 +158,14 @@ def _form(frame: Frame, low: Array, high: Array, box: Enclosure, along: Ints) ->
     )
 
 
-def _choices(frame: Frame, box: Enclosure, i: int, low: Array, high: Array) -> tuple[Array, NDArray[np.bool_]]:
+def error_of(box: Enclosure) -> Array:
+    """(boxes,) The enclosure's, and `slop`."""
+    scale = np.abs(box.centre) + 2 * (np.abs(box.slope) * (box.radius + np.abs(box.middle) * 2.0**-10)).sum(axis=1)
+    found: Array = box.error + scale * (2.0**-38 * (1 + box.slope.shape[1] / 64)) + OMEGA
+    return found
+
+
+def choices_of(frame: Frame, box: Enclosure, i: int, low: Array, high: Array) -> tuple[Array, NDArray[np.bool_]]:
     """What each position of a one-hot feature adds to F, (boxes, positions), and which are in the box.
 
     Those that are not get the value of one that is.
@@ -172,7 +178,7 @@ def _choices(frame: Frame, box: Enclosure, i: int, low: Array, high: Array) -> t
     return np.where(there, value, one), there
 
 
-def _sensitive(frame: Frame, low: Array, high: Array, box: Enclosure) -> tuple[Array, Array, Array, Array]:
+def sensitive_part(frame: Frame, low: Array, high: Array, box: Enclosure) -> tuple[Array, Array, Array, Array]:
     """(boxes,) The extremes of F's sensitive part over A; D and G of (4) and (5) without relaxed inputs.
 
     Both of G's points minimise F's sensitive part, but for the features where the other maximises it, and gains.
@@ -187,7 +193,7 @@ def _sensitive(frame: Frame, low: Array, high: Array, box: Enclosure) -> tuple[A
             apart = apart + np.where(width > 0, (slope + spread) * width * SLACK, 0.0)
             gain = gain + np.maximum(0.0, np.where(width > 0, (slope - spread) * width * DOWN, 0.0))
             continue
-        value, there = _choices(frame, box, i, low, high)
+        value, there = choices_of(frame, box, i, low, high)
         spread = np.where(there, box.spread[:, columns], 0.0)
         many = there.sum(axis=1) > 1
         bottom, top = value.argmin(axis=1), value.argmax(axis=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from certifair.checks._individual.floats import OMEGA, SLACK, Array, Prepared, Ranges, U, product, quiet
 
@@ -31,6 +32,11 @@ class Enclosure:
     spread: Array
     ranges: Ranges
     size: list[Array]
+
+    def only(self, which: NDArray[np.intp]) -> Enclosure:
+        """Of these boxes, without ranges and sizes."""
+        columns = (self.middle, self.radius, self.centre, self.slope, self.error, self.spread)
+        return Enclosure(*(v[which] for v in columns), Ranges([], [], self.ranges.inputs[which]), [])
 
 
 @quiet

@@ -23,13 +23,14 @@ error costs, by how f depends on the neuron in the untrimmed enclosure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, final
+from dataclasses import replace
+from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._individual import counting
+from certifair.checks._individual import bands, counting, trimming
+from certifair.checks._individual.bands import Band
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.counting import FALSIFIED, MIXED, NEGATIVE, POSITIVE
 from certifair.checks._individual.enclosures import Enclosure, enclose
@@ -37,28 +38,37 @@ from certifair.checks._individual.floats import Array, Prepared, quiet
 
 Ints = NDArray[np.int64]
 
-PRICE: Final = 0.2
-STEPS: Final = (1.5, 2.0, 2.5, 3.0, 3.5)
-"""Standard deviations at which a range may be cut off."""
+DEGREE: Final = 64
+"""For neurons' ranges."""
+DEGREE_OF_F: Final = 256
+WHOLE: Final = 2.0**40
+"""Parts of the volume, where units are not counted."""
 
 
 @quiet
-def count(
-    net: Prepared, frame: Frame, low: Array, high: Array, box: Enclosure, errors: Array
-) -> tuple[Array, Array]:
-    """`counting.count` of boxes of units, whose untrimmed enclosures are `box`: the better of both."""
-    none = np.full(len(low), -1)
-    plain, cells = counting.count(frame, low, high, box, errors, none)
-    trim = Trim(frame, low, high, box)
+def count(net: Prepared, frame: Frame, low: Array, high: Array, box: Enclosure, errors: Array) -> tuple[Array, Array]:
+    """Counts (boxes, levels, 4), of how many (boxes,); box: untrimmed. At least what `counting.count` finds for it."""
+    trim = _Trim(frame, low, high, box)
     inner = enclose(net, *frame.hull(*frame.relaxed(low, high)), trim)
-    found, cells = counting.count(frame, low, high, replace(inner, spread=inner.spread + np.inf), errors, none)
-    bad = np.minimum(np.ceil(trim.share * cells * (1 + 2.0**-30)), cells) if frame.continuous.any() else trim.bad
-    return _better(plain, _less(found, bad[:, None])), cells
+    found = _less(bands.proven(Band.of(frame, low, high, inner), errors, DEGREE_OF_F)[0], trim.bad[:, None])
+    plain, most = bands.proven(Band.of(frame, low, high, box), errors, DEGREE)
+    found, cells = _better(found, plain), np.full(len(low), WHOLE)
+    if frame.counts_in_floats:
+        cells = (high - low + 1)[:, frame.unit].prod(axis=1)
+    counts = np.floor(found * cells[:, None, None])
+    more = np.flatnonzero((most > found[..., :FALSIFIED].sum(axis=-1) + 2.0**-20).any(axis=1))
+    if len(more):
+        args = frame, low[more], high[more], box.only(more), errors[more], np.full(len(more), -1)
+        plain, parts = counting.count(*args)
+        if not frame.counts_in_floats:
+            plain = np.floor(plain / parts[:, None, None] * (WHOLE * (1 - 2.0**-50)))
+        counts[more] = _better(counts[more], plain)
+    return counts, cells
 
 
 def _less(found: Array, bad: Array) -> Array:
     """(boxes, levels, 4) What is true whichever the bad units are."""
-    fair = np.maximum(found[..., POSITIVE] + found[..., NEGATIVE] + found[..., MIXED] - bad, 0.0)
+    fair = found[..., POSITIVE] + found[..., NEGATIVE] + found[..., MIXED] - bad
     less = np.maximum(found - bad[..., None], 0.0)
     less[..., MIXED] = np.maximum(fair - less[..., POSITIVE] - less[..., NEGATIVE], 0.0)
     return less
@@ -73,113 +83,38 @@ def _better(one: Array, two: Array) -> Array:
 
 
 @final
-class Trim:
-    """Shorter ranges for the neurons of boxes, layer by layer; bad (boxes,): at least as many units leave them."""
+class _Trim:
+    """Shorter ranges for the neurons of boxes, layer by layer; bad (boxes,): at most this share of units leaves them."""
 
     def __init__(self, frame: Frame, low: Array, high: Array, box: Enclosure) -> None:
         self._frame, self._low, self._high, self._box = frame, low, high, box
-        self._variance, self._fourth = _moments(frame, low, high)
-        deviation = np.sqrt(_variance(frame, low, high, box.slope))
-        self._price = [PRICE * size / np.maximum(deviation, 1e-30)[:, None] for size in box.size]
+        self._rule = trimming.Rule.of(frame, low, high, box)
         self.bad = np.zeros(len(low))
-        self.share = np.zeros(len(low))
-        self.pairs = 0
 
     def __call__(self, k: int, slant: Array, centre: Array, reach: Array, error: Array) -> tuple[Array, Array]:
-        """Ranges of layer k, whose z is slant·(x − middle) + centre ± error, at most ± reach."""
+        """Ranges of layer k, whose z is slant·(x − middle) + centre ± error, and in centre ± reach."""
         low, high = centre - reach, centre + reach
-        row, j = np.nonzero((low < 0) & (high > 0) & (self._price[k] > 0))
-        if not len(row):
-            return low, high
+        row, j = np.nonzero((low < 0) & (high > 0) & (self._rule.price[k] > 0))
         slope = slant[row if len(slant) > 1 else 0 * row, :, j]
-        ends = _chosen(
-            (low[row, j], centre[row, j], high[row, j]),
-            slope, self._box.radius[row], self._variance[row], self._fourth[row], self._price[k][row, j],
-        )
-        cut_low, cut_high = ends[0] > low[row, j], ends[1] < high[row, j]
-        some = np.flatnonzero(cut_low | cut_high)
-        if len(some):
-            row, j = row[some], j[some]
-            low[row, j], high[row, j] = ends[0][some], ends[1][some]
-            self._count(row, slope[some], centre[row, j], error[row, j], ends[0][some], ends[1][some], cut_low[some], cut_high[some])
+        ends = self._rule.choose(row, (low[row, j], centre[row, j], high[row, j]), slope, self._rule.price[k][row, j])
+        some = np.flatnonzero((ends[0] > low[row, j]) | (ends[1] < high[row, j]))
+        if not len(some):
+            return low, high
+        row, j, slope = row[some], j[some], slope[some]
+        before = low[row, j], high[row, j]
+        low[row, j], high[row, j] = after = ends[0][some], ends[1][some]
+        self._leave(row, slope, centre[row, j], error[row, j], before, after)
         return low, high
 
-    def _count(self, row, slope, centre, error, low, high, cut_low, cut_high) -> None:
-        self.pairs += len(row)
-        box = Enclosure(
-            self._box.middle[row], self._box.radius[row], centre, slope, error, np.full_like(slope, np.inf),
-            self._box.ranges, [],
-        )
-        zero = np.zeros((len(row), 1))
-        none = np.full(len(row), -1)
-        args = self._frame, self._low[row], self._high[row]
-        a, cells = counting.count(*args, replace(box, centre=centre - low), zero, none)
-        b, cells = counting.count(*args, replace(box, centre=centre - high), zero, none)
-        bad = np.where(cut_low, cells - a[:, 0, POSITIVE], 0.0) + np.where(cut_high, cells - b[:, 0, NEGATIVE], 0.0)
+    def _leave(self, row: Ints, slope: Array, centre: Array, error: Array, before: Ends, after: Ends) -> None:
+        """Adds which share of the units may be below or above these ranges of neurons: slope·(x − middle) + centre."""
+        given = self._box
+        of = Enclosure(given.middle[row], given.radius[row], centre, slope, error, slope + np.inf, given.ranges, [])
+        band = Band.of(self._frame, self._low[row], self._high[row], of)
+        t = np.stack([band.not_above(after[0]), band.surely_up_to(after[1])], axis=1)
+        least, most = bands.shares(band.sums, t, DEGREE)
+        bad = np.where(after[0] > before[0], most[:, 0], 0.0) + np.where(after[1] < before[1], 1 - least[:, 1], 0.0)
         np.add.at(self.bad, row, bad)
-        np.add.at(self.share, row, bad / cells * (1 + 2.0**-40))
 
 
-def _moments(frame: Frame, low: Array, high: Array) -> tuple[Array, Array]:
-    """(boxes, n0) Of inputs that are spread evenly, neither relaxed nor one-hot: variance and fourth cumulant."""
-    variance, fourth = np.zeros((2, len(low), frame.domain.inputs))
-    for i in frame.unit.tolist():
-        feature = frame.domain.features[i]
-        if feature.kind == "one_hot" or feature.eps:
-            continue
-        width, c = high[:, i] - low[:, i], frame.first[i]
-        if frame.is_range[i]:
-            variance[:, c], fourth[:, c] = width**2 / 12, -(width**4) / 120
-        else:
-            variance[:, c], fourth[:, c] = ((width + 1) ** 2 - 1) / 12, (1 - (width + 1) ** 4) / 120
-    return variance, fourth
-
-
-def _variance(frame: Frame, low: Array, high: Array, slope: Array) -> Array:
-    """(boxes,) Of s over the units."""
-    found = np.zeros(len(low))
-    for i in frame.unit.tolist():
-        columns = list(frame.domain.columns[i])
-        if frame.domain.features[i].kind == "one_hot":
-            place = np.arange(len(columns))
-            there = (low[:, i, None] <= place) & (place <= high[:, i, None])
-            n = there.sum(axis=1)
-            some = np.where(there, slope[:, columns], 0.0)
-            found += (some**2).sum(axis=1) / n - (some.sum(axis=1) / n) ** 2
-            continue
-        width = high[:, i] - low[:, i]
-        found += slope[:, columns[0]] ** 2 * (width**2 if frame.is_range[i] else (width + 1) ** 2 - 1) / 12
-    return np.maximum(found, 0.0)
-
-
-def _chosen(ends, slope, radius, variance, fourth, price) -> tuple[Array, Array]:
-    low, centre, high = ends
-    square = slope * slope
-    sigma2 = (square * variance).sum(axis=1)
-    excess = np.where(sigma2 > 0, (square * square * fourth).sum(axis=1) / sigma2**2, 0.0)
-    sigma = np.sqrt(sigma2)
-    base = np.maximum(high - centre - (np.abs(slope) * radius * (variance > 0)).sum(axis=1), 0.0)
-    least, most = low.copy(), high.copy()
-    cost = price * low * high / (low - high)
-    for x in STEPS:
-        reach = x * sigma + base
-        down, up = np.maximum(low, centre - reach), np.minimum(high, centre + reach)
-        share = _tail(np.full(len(low), x), excess) * ((down > low) * 1.0 + (up < high))
-        other = share + price * down * up / (down - up)
-        better = (down < 0) & (up > 0) & ((down > low) | (up < high)) & (other < cost) & (sigma > 0)
-        least, most, cost = np.where(better, down, least), np.where(better, up, most), np.where(better, other, cost)
-    share = _tail((np.abs(centre) - base) / sigma, excess)
-    better = (np.abs(centre) > base) & (sigma > 0) & (share < cost)
-    least = np.where(better, np.where(centre > 0, 0.0, low), least)
-    most = np.where(better, np.where(centre > 0, high, 0.0), most)
-    return least, most
-
-
-def _tail(x: Array, excess: Array) -> Array:
-    """About the share of a sum of independent terms beyond x standard deviations, x ≥ 0."""
-    density = 0.3989422804014327 * np.exp(-0.5 * x * x)
-    t = 1 / (1 + 0.2316419 * x)
-    normal = density * t * (
-        0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429)))
-    )
-    return np.maximum(normal + density * excess * (x * x * x - 3 * x) / 24, 0.1 * normal)
+Ends = tuple[Array, Array]
