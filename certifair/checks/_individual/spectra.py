@@ -47,6 +47,11 @@ class Sums:
     levels: Array
     choices: list[tuple[Array, NDArray[np.bool_]]]
 
+    def only(self, which: Any) -> Sums:
+        """Of these items."""
+        choices = [(value[which], there[which]) for value, there in self.choices]
+        return Sums(self.step[which], self.levels[which], choices)
+
     @property
     def reach(self) -> Array:
         """(items,) The largest |s|, not rounded down."""
@@ -63,8 +68,7 @@ def shares(sums: Sums, t: Array, degree: int) -> tuple[Array, Array]:
     each = max(1, AT_ONCE // (degree * (sums.step.shape[1] + t.shape[1])))
     for start in range(0, len(t), each):
         part = slice(start, start + each)
-        some = Sums(sums.step[part], sums.levels[part], [(v[part], there[part]) for v, there in sums.choices])
-        low[part], high[part] = _shares(some, t[part], degree)
+        low[part], high[part] = _shares(sums.only(part), t[part], degree)
     return low, high
 
 

@@ -97,19 +97,17 @@ class _Checker:
         places = {k: np.flatnonzero(kind == k) for k in range(1, 7)}
         size = len(self._kind)
         step = leaves_at_once(self._judge)
-        untrimmed = np.flatnonzero((kind == COUNTED) | (kind == FIBRES))
-        parts = [some[i : i + step] for some in (untrimmed, places[TRIMMED]) for i in range(0, len(some), step)]
+        bounded = [places[k] for k in (COUNTED, FIBRES, TRIMMED)]
+        parts = [some[i : i + step] for some in bounded for i in range(0, len(some), step)]
 
         def bound(part: Ints) -> NDArray[Any]:
-            along = np.where(kind[part] == FIBRES, self._feature[start + part], -1)
-            trim = bool(kind[part[0]] == TRIMMED)
-            return self._bounded(low[part].astype(np.float64), high[part].astype(np.float64), along, trim)
+            low_, high_ = low[part].astype(np.float64), high[part].astype(np.float64)
+            return self._bounded(low_, high_, int(kind[part[0]]), self._feature[start + part])
 
         self._check_along(self._feature[start + places[FIBRES]])
         for part, found in self._clock.run(bound, ((len(p) / size, p) for p in parts)):
             self.result[start + part] = found
-            for k in (COUNTED, FIBRES, TRIMMED):
-                self.visited[k] += int((kind[part] == k).sum())
+            self.visited[int(kind[part[0]])] += len(part)
         self._enumerate(low, high, start, places[ENUMERATED])
         for i in places[COUNTEREXAMPLE].tolist():
             pair = self._tree.pairs[self._pair_of[start + i]]
@@ -125,9 +123,9 @@ class _Checker:
             raise ValueError("fibres along a feature that is sensitive, relaxed, one-hot or none of the domain")
 
     @quiet
-    def _bounded(self, low: Array, high: Array, along: Ints, trim: bool) -> NDArray[Any]:
+    def _bounded(self, low: Array, high: Array, kind: int, along: Ints) -> NDArray[Any]:
         """(boxes, 2, 4), from enclosures."""
-        found, cells = bounded(self._judge, self._frame, low, high, along, trim)
+        found, cells = bounded(self._judge, self._frame, low, high, kind, along)
         return exactly(self._frame, low, high, found, cells)
 
     def _enumerate(self, low: Array, high: Array, start: int, places: Ints) -> None:

@@ -23,14 +23,13 @@ error costs, by how f depends on the neuron in the untrimmed enclosure.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._individual import bands, counting, trimming
-from certifair.checks._individual.bands import Band
+from certifair.checks._individual import bands, trimming
+from certifair.checks._individual.bands import Band, better
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.counting import FALSIFIED, MIXED, NEGATIVE, POSITIVE
 from certifair.checks._individual.enclosures import Enclosure, enclose
@@ -40,30 +39,16 @@ Ints = NDArray[np.int64]
 
 DEGREE: Final = 64
 """For neurons' ranges."""
-DEGREE_OF_F: Final = 256
-WHOLE: Final = 2.0**40
-"""Parts of the volume, where units are not counted."""
 
 
 @quiet
 def count(net: Prepared, frame: Frame, low: Array, high: Array, box: Enclosure, errors: Array) -> tuple[Array, Array]:
-    """Counts (boxes, levels, 4), of how many (boxes,); box: untrimmed. At least what `counting.count` finds for it."""
+    """Counts (boxes, levels, 4), of how many (boxes,); box: untrimmed. At least what `bands.count` finds for it."""
     trim = _Trim(frame, low, high, box)
     inner = enclose(net, *frame.hull(*frame.relaxed(low, high)), trim)
-    found = _less(bands.proven(Band.of(frame, low, high, inner), errors, DEGREE_OF_F)[0], trim.bad[:, None])
-    plain, most = bands.proven(Band.of(frame, low, high, box), errors, DEGREE)
-    found, cells = _better(found, plain), np.full(len(low), WHOLE)
-    if frame.counts_in_floats:
-        cells = (high - low + 1)[:, frame.unit].prod(axis=1)
-    counts = np.floor(found * cells[:, None, None])
-    more = np.flatnonzero((most > found[..., :FALSIFIED].sum(axis=-1) + 2.0**-20).any(axis=1))
-    if len(more):
-        args = frame, low[more], high[more], box.only(more), errors[more], np.full(len(more), -1)
-        plain, parts = counting.count(*args)
-        if not frame.counts_in_floats:
-            plain = np.floor(plain / parts[:, None, None] * (WHOLE * (1 - 2.0**-50)))
-        counts[more] = _better(counts[more], plain)
-    return counts, cells
+    found, _ = bands.proven(Band.of(frame, low, high, inner), errors, bands.sizes(frame, low, high), trim.bad)
+    counts, cells = bands.count(frame, low, high, box, errors)
+    return better(np.floor(_less(found, trim.bad[:, None]) * cells[:, None, None]), counts), cells
 
 
 def _less(found: Array, bad: Array) -> Array:
@@ -72,14 +57,6 @@ def _less(found: Array, bad: Array) -> Array:
     less = np.maximum(found - bad[..., None], 0.0)
     less[..., MIXED] = np.maximum(fair - less[..., POSITIVE] - less[..., NEGATIVE], 0.0)
     return less
-
-
-def _better(one: Array, two: Array) -> Array:
-    """Of each box and level the counts with more fair units, and with more unfair ones."""
-    more = two[..., :FALSIFIED].sum(axis=-1) > one[..., :FALSIFIED].sum(axis=-1)
-    found = np.where(more[..., None], two, one)
-    found[..., FALSIFIED] = np.maximum(one[..., FALSIFIED], two[..., FALSIFIED])
-    return found
 
 
 @final
