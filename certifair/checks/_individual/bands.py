@@ -73,9 +73,7 @@ class Band:
 def count(frame: Frame, low: Array, high: Array, box: Enclosure, errors: Array) -> tuple[Array, Array]:
     """`counting.count` without fibres: by bins where there are few units, by `spectra` else; counts, of how many."""
     found, more = proven(Band.of(frame, low, high, box), errors, sizes(frame, low, high))
-    cells = np.full(len(low), WHOLE)
-    if frame.counts_in_floats:
-        cells = (high - low + 1)[:, frame.unit].prod(axis=1)
+    cells = cells_of(frame, low, high)
     counts = np.floor(found * cells[:, None, None])
     few = np.flatnonzero((more > 0) & ((cells <= FEW) | (cells == WHOLE)))
     if len(few):
@@ -84,6 +82,23 @@ def count(frame: Frame, low: Array, high: Array, box: Enclosure, errors: Array) 
             binned = np.floor(binned / parts[:, None, None] * (WHOLE * (1 - 2.0**-50)))
         counts[few] = better(counts[few], binned)
     return counts, cells
+
+
+def cells_of(frame: Frame, low: Array, high: Array) -> Array:
+    """(boxes,) Of how many parts counts are: of the units, or of WHOLE."""
+    if not frame.counts_in_floats:
+        return np.full(len(low), WHOLE)
+    found: Array = (high - low + 1)[:, frame.unit].prod(axis=1)
+    return found
+
+
+def promising(band: Band, errors: Array, found: Array) -> NDArray[np.bool_]:
+    """Whether a band may prove more than is found (boxes, levels, 4) already."""
+    ours, more = _proven(band, errors.min(axis=1, keepdims=True), DEGREES[0])
+    fair, unfair = ours[:, 0, :FALSIFIED].sum(axis=1) + more, ours[:, 0, FALSIFIED] + more
+    known = found.min(axis=1)
+    found_: NDArray[np.bool_] = (fair > known[:, :FALSIFIED].sum(axis=1)) | (unfair > known[:, FALSIFIED] + 2.0**-10)
+    return found_
 
 
 def sizes(frame: Frame, low: Array, high: Array) -> Array:

@@ -47,8 +47,14 @@ def count(net: Prepared, frame: Frame, low: Array, high: Array, box: Enclosure, 
     trim = _Trim(frame, low, high, box)
     inner = enclose(net, *frame.hull(*frame.relaxed(low, high)), trim)
     found, _ = bands.proven(Band.of(frame, low, high, inner), errors, bands.sizes(frame, low, high), trim.bad)
-    counts, cells = bands.count(frame, low, high, box, errors)
-    return better(np.floor(_less(found, trim.bad[:, None]) * cells[:, None, None]), counts), cells
+    found = _less(found, trim.bad[:, None])
+    cells = bands.cells_of(frame, low, high)
+    counts = np.floor(found * cells[:, None, None])
+    some = np.flatnonzero(bands.promising(Band.of(frame, low, high, box), errors, found))
+    if len(some):
+        plain, _ = bands.count(frame, low[some], high[some], box.only(some), errors[some])
+        counts[some] = better(counts[some], plain)
+    return counts, cells
 
 
 def _less(found: Array, bad: Array) -> Array:

@@ -41,8 +41,8 @@ ENDED: Final = 1e-15
 """An undecided share that is nothing but rounding."""
 
 
-TRIM: Final = False
-"""Whether leaves of kind 6 are proposed unless asked for: not before a checker counts them."""
+TRIM: Final = True
+"""Whether leaves of kind 6 are proposed unless asked for."""
 
 
 @final
