@@ -27,7 +27,7 @@ demo: $(VENV)
 	$(BIN)/certifair demo --out demo-out
 
 test: $(VENV) $(JS)
-	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal --cov --cov-report=
 	$(BIN)/python -m coverage report --include='$(DECIDING)' --fail-under=95
 
 bench: $(VENV)

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.check import Checked, check_witness
-from certifair.checks._individual.floats import Prepared
 from certifair.checks._individual.leaves import Pair
-from certifair.checks._individual.points import LEVELS, Judge
+from certifair.checks._individual.points import LEVELS
 from certifair.checks._individual.rows import FAIR, OUTSIDE, UNFAIR
+from certifair.checks._individual.smooth import judge_of
 from certifair.checks.base import Measured
 from certifair.checks.individual import EXAMPLES, share_units
 from certifair.evidence.bundle import PATHS
@@ -147,7 +147,7 @@ def examples_hold(terms: Terms, examples: Sequence[Json], evidence: Evidence) ->
     if domain is None or evidence.model is None:
         return False
     layers = layers_of(read_network(evidence.model, PATHS["model"]), terms.decision_threshold)
-    judge, frame = Judge.of(Prepared(layers)), Frame(domain)
+    judge, frame = judge_of(layers), Frame(domain)
     ids = {} if rows is None else {evidence.row_id(row): row for row in range(evidence.n)}
     for example in examples:
         if rows is not None and example["row"] not in ids:

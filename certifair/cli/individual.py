@@ -12,6 +12,8 @@ from certifair.errors import InputError
 if TYPE_CHECKING:
     from certifair.spec.domain import Domain
 
+SECONDS = 60.0
+"""For a domain, unless --time says otherwise."""
 METHODS = ("auto", "enumerate", "sweep", "branch", "interval", "lirpa", "milp")
 
 
@@ -26,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--relax", action="append", default=[], metavar="NAME=EPS", help="may move by ±EPS as well (repeatable)"
     )
     parser.add_argument("--method", choices=METHODS, default="auto", help="default: %(default)s")
-    parser.add_argument("--time", type=float, metavar="S", help="seconds in all, the check of the proof included")
+    parser.add_argument("--time", type=float, metavar="S", help="seconds in all, the check included (a domain: 60)")
     parser.add_argument("--memory", type=int, default=2048, metavar="MIB", help="of the proof (default: %(default)s)")
     parser.add_argument("--processes", type=int, metavar="N", help="default: all processors")
     parser.add_argument(
@@ -60,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     for out in (args.json, args.witness, args.counterexamples):
         if out is not None:
             check_out(out, *inputs)
+    if args.rows is None and args.time is None and args.check is None:
+        args.time = SECONDS
     return proofs.answer(args, domain)
 
 

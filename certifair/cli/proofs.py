@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 SHOWN: Final = 10
 """Counterexamples in the JSON; all of them go into --counterexamples."""
+START: Final = 0.5
+"""Seconds that Python itself takes before and after."""
 SYMBOLS: Final = "?+-"
 """A row's verdict in the JSON: undecided, fair, unfair."""
 HOW: Final = {"real": "over the reals", "float32": "in every float32 evaluation"}
@@ -87,7 +89,7 @@ def _search(args: argparse.Namespace, domain: Domain) -> Proof:
             domain,
             args.rows,
             method=args.method,
-            seconds=args.time,
+            seconds=None if args.time is None else max(args.time - START, args.time / 2),
             memory=args.memory << 20,
             processes=args.processes,
             check=check,
@@ -167,12 +169,14 @@ def _exact(found: Figures) -> dict[str, str]:
 
 def _reasons(proof: Proof) -> list[tuple[int, str]]:
     """Why something is undecided: the engine's words, and the checker's for rows."""
-    from certifair.checks._individual.rows import REASONS
+    from certifair.checks._individual.rows import NOT_CLAIMED, REASONS
 
-    found = list(proof.reasons)
     codes = proof.checked.reasons
-    if codes is not None:
-        found += [(int((codes == code).sum()), reason) for code, reason in enumerate(REASONS) if code]
+    if codes is None:
+        return list(proof.reasons)
+    found = [(int((codes == code).sum()), reason) for code, reason in enumerate(REASONS) if code]
+    if found[NOT_CLAIMED - 1][0]:
+        found += [(count, f"{proof.witness.engine}: {reason}") for count, reason in proof.reasons]
     return [(count, reason) for count, reason in found if count]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, final
@@ -14,7 +14,18 @@ import numpy as np
 
 from certifair.errors import InputError
 from certifair.evidence.rows_file import rows_of
-from certifair.evidence.witness import MOST_FLIPS, SWEPT_INPUTS, Rows, Tree, Witness, layers_to_json
+from certifair.evidence.witness import (
+    COUNTED,
+    ENUMERATED,
+    FIBRES,
+    MOST_FLIPS,
+    OPEN,
+    SWEPT_INPUTS,
+    Rows,
+    Tree,
+    Witness,
+    layers_to_json,
+)
 from certifair.individual import engines
 from certifair.individual.engines.base import Array, Engine, Progress, Proposal, Task
 from certifair.individual.networks import network_of
@@ -27,7 +38,14 @@ Check = Callable[..., Any]
 ENUMERABLE: Final = 2_000_000
 """Points of a domain that are evaluated without looking for anything cleverer."""
 SEARCH: Final = 0.6
-"""The part of the time that the search for a tree may take, where the check has to fit in as well."""
+"""The part of the time that a search about rows may take, where the check has to fit in as well."""
+FIRST: Final = 0.2
+"""The part that a first tree of a domain may take,"""
+GLANCE: Final = 0.04
+"""and the check of a part of it, which tells how fast checking is."""
+SAFETY: Final = 0.9
+BOUNDED: Final = (ENUMERATED, COUNTED, FIBRES)
+"""Leaves that take the checker's time."""
 
 
 @final
@@ -76,18 +94,55 @@ def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
     _check_widths(layers, domain)
     table = None if rows is None else table_of(rows, domain)
     seed = None if resume is None else _seed(resume, layers, domain)
-    engine = (
-        method if isinstance(method, Engine) else engines.get(_picked(domain, table) if method == "auto" else method)
-    )
-    until = deadline if check is None or deadline is None else started + SEARCH * (deadline - started)
-    task = Task(layers, domain, until, memory, processes or os.cpu_count() or 1, progress, seed)
-    found: Proposal[Rows] | Proposal[Tree] = engine.domain(task) if table is None else engine.rows(task, table)
+    named = engines.get(_picked(domain, table) if method == "auto" else method) if isinstance(method, str) else method
+    task = Task(layers, domain, deadline, memory, processes or os.cpu_count() or 1, progress, seed)
+    plain = layers_to_json(layers)
+
+    def witness_of(about: Rows | Tree) -> Witness:
+        return Witness(plain, domain, about, named.name)
+
+    def checked(about: Rows | Tree, until: float | None) -> Any:
+        return None if check is None else check(witness_of(about), layers, domain, table, deadline=until, memory=memory)
+
+    found: Proposal[Rows] | Proposal[Tree]
+    if table is not None:
+        found = named.rows(replace(task, deadline=_part(started, deadline, SEARCH)), table)
+    elif check is None or deadline is None:
+        found = named.domain(task)
+    else:
+        found = _within(named, task, deadline, checked)
     searched = time.monotonic()
-    witness = Witness(layers_to_json(layers), domain, found.about, engine.name)
-    checked = None
-    if check is not None:
-        checked = check(witness, layers, domain, table, deadline=deadline, memory=memory)
-    return Proof(witness, checked, found.reasons, searched - started, time.monotonic() - searched)
+    answer = checked(found.about, deadline)
+    return Proof(witness_of(found.about), answer, found.reasons, searched - started, time.monotonic() - searched)
+
+
+def _part(started: float, deadline: float | None, part: float) -> float | None:
+    return None if deadline is None else started + part * (deadline - started)
+
+
+def _within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, float], Any]) -> Proposal[Tree]:
+    """A tree of as many leaves as can still be checked: a first tree, and a glance at how fast that goes, tell.
+
+    With n leaves after t seconds, and c leaves checked a second, m more seconds of search and the check of all take
+    m + (n + m·n/t)/c, which shall be what is left.
+    """
+    started = time.monotonic()
+    first = engine.domain(replace(task, deadline=_part(started, deadline, FIRST)))
+    spent, leaves = time.monotonic() - started, _leaves(first.about)
+    glance = check(first.about, time.monotonic() + GLANCE * (deadline - started))
+    looked = sum(glance.nodes.get(kind, 0) for kind in BOUNDED)
+    if first.about.kind.count(OPEN) + leaves == 0 or spent <= 0 or looked == 0:
+        return first
+    pace, rate = leaves / spent, looked / max(glance.seconds, 1e-3)
+    left = deadline - time.monotonic()
+    more = SAFETY * (left * rate - leaves) / (pace + rate)
+    if more <= 0:
+        return first
+    return engine.domain(replace(task, deadline=time.monotonic() + more, seed=first.about))
+
+
+def _leaves(tree: Tree) -> int:
+    return sum(tree.kind.count(kind) for kind in BOUNDED)
 
 
 def decision_of(model: Any, threshold: Fraction | None = None) -> Layers:

@@ -165,6 +165,18 @@ def test_an_overflow_in_a_hidden_layer_decides_nothing(leak):
     assert_executions(network, domain)
 
 
+def test_weights_around_1e20_overflow_float32_after_two_layers():
+    """The network that random search found this with: f ≈ ±1e60, as float32 ±∞ or no number."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        shapes = [(4, 3), (4, 4), (1, 4)]
+        layers = [
+            layer(*(np.float32(rng.normal(size=s) * 1e20) for s in ((m, n), (m,))), float(m == 1)) for m, n in shapes
+        ]
+        domain = Domain("d", (A, *integers((-2, 2), (0, 4))))
+        assert_true(net(*layers), domain, true_of(net(*layers), domain), in_integers=False)
+
+
 def test_magnitudes_from_1e_minus_30_to_1e30_are_mixed():
     for seed in range(25):
         rng = np.random.default_rng(seed)

@@ -205,7 +205,8 @@ class Float32:
         while len(terms) > 1:
             k = int(self.rng.integers(0, len(terms) - 1))
             terms[k : k + 2] = [terms[k] + terms[k + 1]]
-        return terms[0]
+        found: NDArray[np.float32] = terms[0]
+        return found
 
 
 def fma(a: NDArray[np.float32], b: np.float32, c: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -216,5 +217,5 @@ def fma(a: NDArray[np.float32], b: np.float32, c: NDArray[np.float32]) -> NDArra
     rest = (x - (s - t)) + (y - t)
     even = (s.view(np.int64) & 1) == 0
     away = np.nextafter(s, np.where(rest > 0, np.inf, -np.inf))
-    odd: NDArray[np.float32] = np.where((rest != 0) & even & np.isfinite(s), away, s).astype(np.float32)
-    return odd
+    rounded: NDArray[np.float32] = np.where((rest != 0) & even & np.isfinite(s), away, s).astype(np.float32, copy=False)
+    return rounded

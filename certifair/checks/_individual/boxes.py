@@ -158,11 +158,13 @@ class Frame:
 
     @cached_property
     def rounds(self) -> Array:
-        """(inputs,) At most how far an input is from a float32 number: nothing for integers up to 2^24."""
+        """(inputs,) At most how far an input is from a float32 number: nothing for integers up to 2^24, inf beyond."""
         found = np.zeros(self.domain.inputs)
         for i, feature in enumerate(self.domain.features):
             if feature.kind == "continuous":
-                found[self.first[i]] = max(abs(feature.low), abs(feature.high)) * 2.0**-24 * (1 + 2.0**-20) + 2.0**-149
+                most = max(abs(feature.low), abs(feature.high))
+                near = most * 2.0**-24 * (1 + 2.0**-20) + 2.0**-149
+                found[self.first[i]] = near if most < 2.0**127 else np.inf
         return found
 
     def measure(self, low: Array, high: Array) -> NDArray[Any]:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil, floor, prod
+from math import ceil, floor, isfinite, prod
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -67,13 +67,18 @@ class Network:
         plain = plain_layers(witness.layers)
         return Network(plain, integers.exact_layers(plain), all(item["float32"] is True for item in witness.layers))
 
-    def errors(self, ranges: Any, inputs: Sequence[Fraction], rounds: Sequence[Fraction]) -> list[Fraction | None]:
+    def errors(
+        self, ranges: Any, inputs: Sequence[Fraction], rounds: Sequence[Fraction | None]
+    ) -> list[Fraction | None]:
         """How far the number that decides may be from f: over the reals, and as float32; None if not known."""
         curved = any(any(layer.curve) for layer in self.plain)
         inexact = any(any(layer.relative) for layer in self.plain)
         none = [ZERO] * len(inputs)
         real = integers.drift(self.plain, ranges, inputs, none, single=False) if inexact else ZERO
-        single = integers.drift(self.plain, ranges, inputs, rounds, single=True) if self.single else None
+        known = [value for value in rounds if value is not None]
+        single = None
+        if self.single and len(known) == len(rounds):
+            single = integers.drift(self.plain, ranges, inputs, known, single=True)
         return [None, None] if curved else [real, single]
 
     def signs(self, x: Sequence[Fraction]) -> list[int]:
@@ -95,8 +100,9 @@ def _is_single(value: Fraction) -> bool:
     return odd.bit_length() <= 24 and (not value or Fraction(1, 1 << 126) <= abs(value) < 1 << 127)
 
 
-def _rounding(value: Fraction) -> Fraction:
-    return abs(value) / (1 << 24) + Fraction(1, 1 << 149)
+def _rounding(value: Fraction) -> Fraction | None:
+    """How far a number may be from a float32; None where that may be infinite."""
+    return abs(value) / (1 << 24) + Fraction(1, 1 << 149) if abs(value) < 1 << 127 else None
 
 
 def root(domain: Domain) -> Box:
@@ -337,7 +343,7 @@ def check_tree(network: Network, domain: Domain, tree: Tree, box: Box) -> list[C
             raise ValueError("a tree has nodes that no split leads to")
         if kind == SPLIT:
             split_of.append(node)
-            boxes += _halves(domain, boxes[node], i, Fraction(cut))
+            boxes += _halves(domain, boxes[node], i, cut)
         results.append(_node(network, domain, boxes[node], kind, i, pairs))
     for number, node in reversed(list(enumerate(split_of))):
         one, two = results[2 * number + 1], results[2 * number + 2]
@@ -347,9 +353,12 @@ def check_tree(network: Network, domain: Domain, tree: Tree, box: Box) -> list[C
     return results[0]
 
 
-def _halves(domain: Domain, box: Box, i: int, cut: Fraction) -> list[Box]:
+def _halves(domain: Domain, box: Box, i: int, at: float) -> list[Box]:
     if i >= len(domain.features):
         raise ValueError("a split of a feature that the domain has not")
+    if not isfinite(at):
+        raise ValueError("a split at a cut that is no number")
+    cut = Fraction(at)
     (a, b), long = box[i], domain.features[i].kind == "continuous"
     if not (a < cut < b if long else a < cut <= b and cut.denominator == 1):
         raise ValueError("a split at a cut that is not inside its box")

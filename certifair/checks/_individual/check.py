@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from certifair.checks._individual import by_integers, trees
 from certifair.checks._individual import rows as of_rows
 from certifair.checks._individual.boxes import Frame
-from certifair.checks._individual.floats import Array, Prepared
+from certifair.checks._individual.floats import Array
 from certifair.checks._individual.leaves import Clock, Pair
 from certifair.checks._individual.points import LEVELS, Judge
+from certifair.checks._individual.smooth import judge_of, points_only
 from certifair.evidence.witness import Rows, Tree, Witness, layers_to_json
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
@@ -96,13 +97,16 @@ def check_witness(
         raise ValueError(f"a tree of {len(witness.about.kind)} nodes needs more than {memory} bytes")
     if integers:
         return dataclasses.replace(_in_integers(witness, rows), seconds=monotonic() - began)
+    frame, clock, about = Frame(domain), Clock(deadline, progress), witness.about
     if not layers.piecewise_linear:
-        return _nothing(witness, rows)
-    judge, frame, clock = Judge.of(Prepared(layers)), Frame(domain), Clock(deadline, progress)
-    if isinstance(witness.about, Tree):
-        found = _of_domain(trees.check_tree(judge, frame, witness.about, clock))
+        about = points_only(about)
+        if any(layer.relative.any() for layer in layers.layers):
+            return _nothing(witness, rows)
+    judge = judge_of(layers)
+    if isinstance(about, Tree):
+        found = _of_domain(trees.check_tree(judge, frame, about, clock))
     else:
-        found = _of_rows(judge, frame, witness.about, rows, clock)
+        found = _of_rows(judge, frame, about, rows, clock)
     return dataclasses.replace(found, seconds=monotonic() - began, complete=not clock.cut_off)
 
 
@@ -116,7 +120,7 @@ def _in_integers(witness: Witness, rows: Any) -> Checked:
 
 
 def _nothing(witness: Witness, rows: Any) -> Checked:
-    """Of a network with curves nothing is proven here."""
+    """Of a network with curves and weights that are no floats nothing is proven."""
     if isinstance(witness.about, Tree):
         units = Fraction(witness.domain.units)
         return Checked(dict.fromkeys(LEVELS, Shares(units, *[Fraction(0)] * 4)))

@@ -16,6 +16,8 @@ as are subnormal sums; a product may underflow by 2^-150.
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Final
 
 import numpy as np
@@ -59,6 +61,32 @@ def drift32(net: Prepared, ranges: Ranges, x: Array) -> float:
         total = total + ((np.abs(row) + net.theta * net.most[1][k]) * local[k]).sum() * SLACK
         row = net.weight[k] @ row
     return float(total * SLACK) if total >= 0 else float("inf")
+
+
+def exact32(net: Prepared, x: Array) -> bool:
+    """Whether no float32 evaluation rounds anything at the point x (n0,), so that all of them give f itself.
+
+    If every term of a neuron is a multiple of 2^q, q ≥ −149, and their magnitudes add up to less than 2^(q + 24), then
+    products and partial sums are such multiples too, whatever the order, hence float32 numbers. As small integers are.
+    """
+    h = [Fraction(value) for value in x.tolist()]
+    for layer in net.layers.layers:
+        z = []
+        for row, bias in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True):
+            terms = [Fraction(w) * v for w, v in zip(row, h, strict=True) if w and v] + [Fraction(bias)]
+            if not _fits(terms):
+                return False
+            z.append(sum(terms, Fraction(0)))
+        h = [max(value, Fraction(0)) if slope == 0 else value for value, slope in zip(z, layer.slope, strict=True)]
+    return True
+
+
+def _fits(terms: list[Fraction]) -> bool:
+    scale = max(term.denominator for term in terms)
+    numbers = [abs(term.numerator) * (scale // term.denominator) for term in terms]
+    common = math.gcd(*numbers)
+    unit = common & -common  # the largest power of two in all of them
+    return unit == 0 or (sum(numbers) < unit << 24 and unit << 149 >= scale and sum(numbers) < scale << 126)
 
 
 def _sums(layer: Layer, low: Array, high: Array, error: Array, size: Array, *, exact: bool) -> Array:

@@ -113,6 +113,7 @@ def count(frame: Frame, low: Array, high: Array, box: Enclosure, errors: Array, 
         for start in range(0, len(group), AT_ONCE):
             which = group[start : start + AT_ONCE]
             counted = _counted(form.only(which), used[which], along[which] >= 0)
+            counted = np.where((counted >= 0) & (counted <= cells[which][:, None, None]), counted, 0.0)  # nan is none
             found[which] = np.where(whole[which][:, :, None], found[which], counted)
     return found, cells
 
@@ -272,7 +273,7 @@ def _distribution(form: _Form) -> tuple[Array, Array, Array, Array]:
     total = (step * (levels - 1)).sum(axis=1) + sum((v.max(axis=1) for v, _ in form.choices), np.zeros(len(step)))
     shifts = sum(int(most).bit_length() for most in levels.max(axis=0) if most > 1) + len(form.choices)
     bins = BINS + shifts
-    width = np.where(total > 0, total / (BINS - 2), 1.0)
+    width = np.where(total > 2.0**-900, total / (BINS - 2), 1.0)  # a subnormal width would divide by 0
     counts = np.zeros((len(step), bins))
     counts[:, 0] = 1
     bottom, top = np.zeros((2, len(step)))

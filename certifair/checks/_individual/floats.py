@@ -234,6 +234,7 @@ def evaluate(net: Prepared, x: Array) -> Ranges:
         gamma = (len(weight) + 8) * U * SLACK
         z = product(h, weight) + net.bias[k]
         bound = (product(error + gamma * np.abs(h), net.magnitude[k]) + gamma * net.size[k] + OMEGA) * SLACK
+        z, bound = np.where(np.isfinite(z), z, 0.0), np.where(np.isfinite(z), bound, np.inf)
         low.append(z - bound)
         high.append(z + bound)
         slope = net.slope[k]

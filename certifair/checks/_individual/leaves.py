@@ -19,7 +19,7 @@ from certifair.checks._individual import bands, counting, enclosures, trimmed
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.counting import FALSIFIED, NEGATIVE, POSITIVE
 from certifair.checks._individual.floats import Array, quiet
-from certifair.checks._individual.points import Decided, Flips, Judge, level_errors
+from certifair.checks._individual.points import Decided, Judge, level_errors
 from certifair.evidence.witness import COUNTED, TRIMMED
 
 Ints = NDArray[np.int64]
@@ -28,7 +28,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 WORKERS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-MOST_FLIPS: Final = 1 << 24
+MOST_FLIPS: Final = 1 << 20
 """Combinations of one flip set that are enumerated."""
 MOST_PAIRS: Final = 100
 """Pairs of points that are kept of enumerations, to be shown."""
@@ -152,8 +152,10 @@ def enumerated(
     if (frame.is_range[unit] & (low[:, unit] < high[:, unit])).any():
         raise ValueError("an enumeration of a feature that is continuous")
     flips, moved = combinations(frame, low[0], high[0])
-    wide_low, wide_high = frame.hull(*frame.relaxed(low.min(axis=0)[None], high.max(axis=0)[None]))
-    fast = Flips.within(judge, flips, wide_low[0], wide_high[0], frame.rounds)
+    corners = np.concatenate(frame.hull(low.min(axis=0)[None], high.max(axis=0)[None]))
+    corners[:, frame.sensitive_inputs] = 0
+    corners += np.stack([flips.min(axis=0), flips.max(axis=0)])  # not cut at the domain's ends: |z| + |δ| is rounded
+    fast = judge.flips(flips, corners[0], corners[1], frame.rounds)
     levels = (high - low).astype(np.int64)[:, unit] + 1
     sizes = [prod(row) for row in levels.tolist()]
     ends = list(itertools.accumulate(sizes))

@@ -32,6 +32,10 @@ class Judge:
         plain = plain_layers(layers_to_json(net.layers))
         return Judge(net, integers.exact_layers(plain), piecewise.scaled(plain))
 
+    def flips(self, combinations: Array, low: Array, high: Array, rounding: Array) -> Flips:
+        """Many flip sets that share these combinations, between the given corners."""
+        return Flips.within(self, combinations, low, high, rounding)
+
     def signs(self, x: Array) -> Signs:
         """(rows, 2): +1 where f > 0, −1 where f ≤ 0, at either level, and 0 where that is not known; x (rows, n0).
 
@@ -52,11 +56,12 @@ class Judge:
         found[:, 0] = sure(low, high, wrong)
         if net.claimed32 is not None:
             found[:, 1] = sure(low, high, floats.drift(net, net.claimed32, ranges, rounded_inputs(x)))
-            for row in np.flatnonzero(found[:, 1] == 0).tolist() if net.sums_only else ():
-                error = close.drift32(net, ranges.of(row), x[row])
-                found[row, 1] = int(low[row] > error) - int(high[row] <= -error)
         for row in np.flatnonzero(found[:, 0] == 0).tolist() if net.inexact is None else ():
             found[row, 0] = 1 if integers.value(self.exact, x[row].tolist()) > 0 else -1
+        for row in np.flatnonzero(found[:, 1] == 0).tolist() if net.sums_only else ():
+            found[row, 1] = sure(low[row], high[row], close.drift32(net, ranges.of(row), x[row]))
+            if found[row, 1] == 0 and close.exact32(net, x[row]):
+                found[row, 1] = found[row, 0]
         return found
 
 
@@ -66,9 +71,10 @@ def rounded_inputs(x: Array) -> Array:
     return np.abs(x - x.astype(np.float32)) * floats.SLACK
 
 
-def sure(low: Array, high: Array, error: Array | float) -> Signs:
-    """+1 or −1 where every number within `error` of [low, high] is > 0, or ≤ 0."""
-    return (low > error).astype(np.int8) - (high <= -error).astype(np.int8)
+def sure(low: Values, high: Values, error: Values | float) -> Signs:
+    """+1 or −1 where every number within `error` of [low, high] is > 0, or ≤ 0; 0 where one of them is not finite."""
+    known = np.isfinite(low) & np.isfinite(high) & np.isfinite(error)
+    return ((low > error) & known).astype(np.int8) - ((high <= -error) & known).astype(np.int8)
 
 
 @final
@@ -128,7 +134,7 @@ class Flips:
         high, low = value.max(axis=0), value.min(axis=0)
         code = np.empty((len(units), 2), dtype=np.int8)
         for level, bound in enumerate(self.bound):
-            code[:, level] = _code(high > bound, low <= -bound, low > bound, high <= -bound)
+            code[:, level] = code_of(sure(high, high, bound), sure(low, low, bound))
         unsure = np.flatnonzero((code == 0).any(axis=1))
         both = np.flatnonzero(code[:, 0] == 2)
         at = np.zeros((2, len(units)), dtype=np.intp)
@@ -158,21 +164,20 @@ class Flips:
     ) -> tuple[Signs, NDArray[np.intp], NDArray[np.intp]]:
         """`decide` for units that the filter left open; value (flips, units) is the filter's. stand_in (flips, units):
         another combination that stands in for each that is not there."""
-        sign = (value > self.bound[:, None, None]).astype(np.int8) - (value <= -self.bound[:, None, None])
+        sign = np.stack([sure(value, value, bound) for bound in self.bound])
         open_ = (sign == 0).any(axis=0)
         flip, unit = np.nonzero(open_)
         real = flip if stand_in is None else stand_in[flip, unit]
         sign[:, flip, unit] = self.judge.signs(units[unit] + self.combinations[real]).T
         most, least = sign.max(axis=1), sign.min(axis=1)
-        code = _code(most > 0, least < 0, least > 0, most < 0).T
+        code = code_of(most, least).T
         worth = sign.astype(np.int16) * 2 * (1 + np.abs(sign[1]))
         return code, worth[0].argmax(axis=0), worth[0].argmin(axis=0)
 
 
-def _code(
-    high: NDArray[np.bool_], low: NDArray[np.bool_], positive: NDArray[np.bool_], negative: NDArray[np.bool_]
-) -> Signs:
-    return np.where(high & low, 2, positive.astype(np.int8) - negative.astype(np.int8)).astype(np.int8)
+def code_of(most: Signs, least: Signs) -> Signs:
+    """What the largest and the smallest of the signs of a flip set say of it (`Decided.code`)."""
+    return np.where((most > 0) & (least < 0), 2, np.where(least > 0, 1, np.where(most < 0, -1, 0))).astype(np.int8)
 
 
 def level_errors(net: Prepared, ranges: floats.Ranges, rounding: Array | float) -> Array:

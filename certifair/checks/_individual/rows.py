@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.floats import Array
 from certifair.checks._individual.leaves import POINTS, Clock, Pair, allowed, combinations
-from certifair.checks._individual.points import Flips, Judge
+from certifair.checks._individual.points import Judge
 from certifair.checks._individual.sweeps import Swept, sweep
 from certifair.checks._individual.trees import check_tree
 from certifair.evidence.witness import ALL, PAIR, SWEPT, TREE, UNDECIDED, Rows
@@ -77,7 +77,7 @@ def _all(judge: Judge, frame: Frame, rows: Array, values: Array, which: Ints, cl
     units[:, frame.sensitive_inputs] = 0
     low, high = (np.add(units[..., :], 0) for _ in range(2))
     corners = np.stack([low.min(axis=0) + flips.min(axis=0), high.max(axis=0) + flips.max(axis=0)])
-    fast = Flips.within(judge, flips, corners[0], corners[1], frame.rounds)
+    fast = judge.flips(flips, corners[0], corners[1], frame.rounds)
     step = max(1, POINTS // len(flips))
 
     def part(first: int) -> tuple[NDArray[np.int8], Ints, Array]:

@@ -87,7 +87,8 @@ def _shares(sums: Sums, t: Array, degree: int) -> tuple[Array, Array]:
         middle = middle - (phi.imag * (v * (-1.0) ** np.arange(1, degree + 1))).sum(axis=1)[:, None]
     low, high = np.clip(middle - gap, 0.0, 1.0), np.clip(middle + gap, 0.0, 1.0)
     beyond, before = t >= reach[:, None], t < -reach[:, None]
-    low, high = np.where(np.isnan(low), 0.0, low), np.where(np.isnan(high), 1.0, high)
+    known = ~np.isnan(middle + gap) & (np.isfinite(reach) & (reach > 2.0**-900))[:, None]
+    low, high = np.where(known, low, 0.0), np.where(known, high, 1.0)
     return np.where(beyond, 1.0, np.where(before, 0.0, low)), np.where(before, 0.0, np.where(beyond, 1.0, high))
 
 

@@ -76,7 +76,10 @@ def sweep(judge: Judge, frame: Frame, rows: Array, values: Array) -> Swept:
             known = known[frame.in_flip_set(rows[row[known]], point[known])]
             seen = sign[known] if point is not box.middle else judge.signs(point[known])
             found.seen(row[known], seen, point[known])
-        unsure = np.flatnonzero((sign == 0).any(axis=1))
+        unsure = np.flatnonzero(((sign == 0) & np.isfinite(errors)).any(axis=1))
+        hopeless = np.isinf(errors) & (sign == 0)
+        for level in range(2):
+            found.unknown[row[hopeless[:, level]], level] = True
         left = unsure[~found.settled()[row[unsure]]]
         if not len(left) or depth == HALVINGS:
             break

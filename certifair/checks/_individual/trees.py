@@ -96,8 +96,8 @@ class _Checker:
         kind = self._kind[start : start + len(low)]
         places = {k: np.flatnonzero(kind == k) for k in range(1, 7)}
         size = len(self._kind)
-        step = leaves_at_once(self._judge)
         bounded = [places[k] for k in (COUNTED, FIBRES, TRIMMED)]
+        step = leaves_at_once(self._judge) if any(map(len, bounded)) else 1
         parts = [some[i : i + step] for some in bounded for i in range(0, len(some), step)]
 
         def bound(part: Ints) -> NDArray[Any]:

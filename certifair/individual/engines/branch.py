@@ -26,6 +26,7 @@ from certifair.individual.engines._branch_setup import (
     room_of,
     tree_of,
 )
+from certifair.individual.engines._row_trees import tree_rows
 from certifair.individual.engines.base import Array, Engine, NotForThisError, Progress, Proposal, Task
 from certifair.spec.layers import Layers
 
@@ -43,6 +44,9 @@ ENDED: Final = 1e-15
 
 TRIM: Final = True
 """Whether leaves of kind 6 are proposed unless asked for."""
+
+
+UNCOMPILED: Final = "the time was over before the search was compiled; that is done once, in half a minute, and kept"
 
 
 @final
@@ -66,10 +70,11 @@ class Branch(Engine):
     name: ClassVar[str] = "branch"
 
     def rows(self, task: Task, rows: Array) -> Proposal[Rows]:
-        raise NotForThisError("the method branch answers about whole domains", advice="use the method enumerate")
+        return tree_rows(task, rows)
 
     def domain(self, task: Task) -> Proposal[Tree]:
-        return Proposal(search(task).tree)
+        found = search(task)
+        return Proposal(found.tree, () if found.boxes else ((1, UNCOMPILED),))
 
 
 def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = None, trimmed: bool = TRIM) -> Search:
