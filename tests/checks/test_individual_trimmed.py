@@ -1,15 +1,14 @@
-"""Trimmed leaves and Fourier shares against brute force: whatever ranges are taken, no leaf claims more than is true."""
+"""Trimmed leaves and Fourier shares against brute force: no leaf claims what is false, whatever its ranges are."""
 
 from __future__ import annotations
 
-import itertools
 import time
 from array import array
 
 import numpy as np
 import pytest
 
-from certifair.checks._individual import bands, by_integers, leaves, spectra, trimming
+from certifair.checks._individual import by_integers, spectra, trimming
 from certifair.checks._individual.check import check_witness
 from certifair.evidence.witness import COUNTED, SPLIT, TRIMMED, Tree, Witness, layers_to_json
 from certifair.spec.domain import Domain, Feature
@@ -55,7 +54,9 @@ def domain(rng, style):
 def case(seed):
     rng = np.random.default_rng(seed)
     d = domain(rng, seed)
-    layers = network(rng, d.inputs, [(8,), (6, 5), (5, 4, 3)][seed % 3], [(0.0,), (0.0, 0.125), (-0.5, 0.0, 2.0)][seed % 5 % 3])
+    layers = network(
+        rng, d.inputs, [(8,), (6, 5), (5, 4, 3)][seed % 3], [(0.0,), (0.0, 0.125), (-0.5, 0.0, 2.0)][seed % 5 % 3]
+    )
     units = brute.units(d)
     f = values(layers, units.points)
     shift = np.rint(np.quantile(f, rng.random()) * 8) / 8  # both signs occur
@@ -92,7 +93,7 @@ def random_ranges(seed, scale):
     rng = np.random.default_rng(seed)
 
     def choose(self, row, ends, slope, price):
-        low, centre, high = ends
+        low, _, high = ends
         cut_low, cut_high = (rng.random(len(row)) * scale for _ in range(2))
         least, most = low + cut_low * (high - low), high - cut_high * (high - low)
         keep = rng.random((2, len(row))) < 0.4
@@ -148,7 +149,9 @@ def test_continuous_features_are_shares_of_the_volume(seed, monkeypatch):
     )
     layers = network(rng, 4, [(10,), (6, 5)][seed % 2])
     n = 60
-    x, y, z = (v.reshape(-1) for v in np.meshgrid((np.arange(n) + 0.5) / n * 2 - 1, (np.arange(n) + 0.5) / n * 2, np.arange(4)))
+    x, y, z = (
+        v.reshape(-1) for v in np.meshgrid((np.arange(n) + 0.5) / n * 2 - 1, (np.arange(n) + 0.5) / n * 2, np.arange(4))
+    )
     moves = np.linspace(-eps, eps, 9 if eps else 1)
     signs = [
         values(layers, np.stack([np.clip(x + m, -1, 1), 0 * x + a, y, z], axis=1)) > 0 for a in (0, 1) for m in moves

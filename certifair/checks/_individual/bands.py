@@ -105,7 +105,9 @@ def sizes(frame: Frame, low: Array, high: Array) -> Array:
     """(boxes,) About which share of the domain they are."""
     unit, more = frame.unit, np.where(frame.continuous, 0, 1)[frame.unit]
     whole = (frame.root[1] - frame.root[0])[:, unit] + more
-    found: Array = np.where(whole > 0, (high - low)[:, unit] + more, 1).prod(axis=1) / np.where(whole > 0, whole, 1).prod()
+    found: Array = (
+        np.where(whole > 0, (high - low)[:, unit] + more, 1).prod(axis=1) / np.where(whole > 0, whole, 1).prod()
+    )
     return found
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from certifair.checks._individual.floats import OMEGA, SLACK, Array, Prepared, Ranges, U, product, quiet
 
-
 Trim = Callable[[int, Array, Array, Array, Array], tuple[Array, Array]]
 """Other ranges of layer k, whose z is C(x − middle) + c ± e, at most ± reach: of (k, C, c, reach, e)."""
 
@@ -35,8 +34,9 @@ class Enclosure:
 
     def only(self, which: NDArray[np.intp]) -> Enclosure:
         """Of these boxes, without ranges and sizes."""
-        columns = (self.middle, self.radius, self.centre, self.slope, self.error, self.spread)
-        return Enclosure(*(v[which] for v in columns), Ranges([], [], self.ranges.inputs[which]), [])
+        inputs = Ranges([], [], self.ranges.inputs[which])
+        middle, radius, centre, slope = (v[which] for v in (self.middle, self.radius, self.centre, self.slope))
+        return Enclosure(middle, radius, centre, slope, self.error[which], self.spread[which], inputs, [])
 
 
 @quiet

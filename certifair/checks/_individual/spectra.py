@@ -11,12 +11,13 @@ is within `gap` of `middle`:
 V(x) = Σ_{k ≤ K} v_k sin 2πkx, v_k = −((1 − u) cot πu + 1/π)/(K + 1) with u = k/(K + 1), and F(x) = Σ_{|k| ≤ K}
 (1 − |k|/(K + 1)) e(kx). Here α = −1/2, which s/P does not reach. Beyond ± R shares are 0 and 1.
 
-Rounding. sin and cos are taken to err by less than 2^-48 up to 16 (libraries: 2^-52). Powers z^k, k ≤ K ≤ 512, of
-z = e^{ix} are products of powers by halves: they err by less than k·2^-47 < 2^-38, and while kx < π/2 the sine has no
-cancellation, so errs by less than 2^-44 of itself. Where L|sin x| < 1/16, the quotient is its Taylor polynomial, within
-(1/16)^6/2000 < 2^-34, as long as it is near 1; x near another multiple of π has the sign of cos^(L−1). Else the quotient
-errs by 2^-38·(1 + L)·16 if x > π/2 for some k, and 2^-40 otherwise; x > π/2 needs L ≤ 2K, as c(L − 1) ≤ P. |φ| ≤ 1, so
-these add up over the features; and Σ|v_k| + 2Σ(1 − u)/(K + 1) < 6. `_rounding` is more than all of it.
+Rounding. sin and cos up to 16 are taken to err by less than 2^-49 (libraries: 2^-52). Powers z^k, k ≤ K ≤ 1024, of
+z = e^{ix} are products of two lower ones: they err by less than k·2^-47 ≤ 2^-37; while kx < π/2 nothing cancels in the
+sine, which errs by less than 2^-40 of itself. Where L|sin kx| < 1/16, the quotient, up to its sign, is the beginning of
+sin(Lη)/(L sin η) = 1 − (L² − 1)/3! sin²η + (L² − 1)(L² − 9)/5! sin⁴η − …, η = kx less a multiple of π, within 2^-33;
+its sign is cos(kx)'s where L is even. Else it errs by less than 16·(1 + L)·2^-37 if kx > π/2 for some k, which needs
+L ≤ 2K + 1 as c(L − 1) ≤ P, and by less than 2^-38 otherwise. (Its derivative is at most L, so the rounding of x, by
+2^-51 of it, counts less: kLx ≤ 2πK.) |φ| ≤ 1, so these add up over the features; Σ(2|v_k| + 2(1 − u)/(K + 1)) < 6.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from numpy.typing import NDArray
 from certifair.checks._individual.floats import Array, quiet
 
 Complex = NDArray[np.complex128]
-AT_ONCE: Final = 1 << 15
+AT_ONCE: Final = 1 << 16
 
 
 @final
@@ -125,7 +126,6 @@ def _quotients(x: Array, levels: Array, degree: int) -> Array:
         i, k = np.nonzero(near)
         n, y, sign = levels[i], bottom[i, k] ** 2, np.sign(turns.real[0, i, k])
         m = np.where(n == 0, 0.0, 1 / np.maximum(n, 1) ** 2)
-        # sin(Lη)/(L sin η), in y = (L sin η)²
         found[i, k] = np.where((n % 2 == 0) & (n > 0), sign, 1.0) * _near(y, m)
     return found
 

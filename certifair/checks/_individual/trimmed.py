@@ -28,10 +28,10 @@ from typing import Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._individual import bands, trimming
+from certifair.checks._individual import bands, spectra, trimming
 from certifair.checks._individual.bands import Band, better
 from certifair.checks._individual.boxes import Frame
-from certifair.checks._individual.counting import FALSIFIED, MIXED, NEGATIVE, POSITIVE
+from certifair.checks._individual.counting import MIXED, NEGATIVE, POSITIVE
 from certifair.checks._individual.enclosures import Enclosure, enclose
 from certifair.checks._individual.floats import Array, Prepared, quiet
 
@@ -67,7 +67,7 @@ def _less(found: Array, bad: Array) -> Array:
 
 @final
 class _Trim:
-    """Shorter ranges for the neurons of boxes, layer by layer; bad (boxes,): at most this share of units leaves them."""
+    """Shorter ranges for neurons of boxes, layer by layer; bad (boxes,): at most this share of units leaves them."""
 
     def __init__(self, frame: Frame, low: Array, high: Array, box: Enclosure) -> None:
         self._frame, self._low, self._high, self._box = frame, low, high, box
@@ -95,7 +95,7 @@ class _Trim:
         of = Enclosure(given.middle[row], given.radius[row], centre, slope, error, slope + np.inf, given.ranges, [])
         band = Band.of(self._frame, self._low[row], self._high[row], of)
         t = np.stack([band.not_above(after[0]), band.surely_up_to(after[1])], axis=1)
-        least, most = bands.shares(band.sums, t, DEGREE)
+        least, most = spectra.shares(band.sums, t, DEGREE)
         bad = np.where(after[0] > before[0], most[:, 0], 0.0) + np.where(after[1] < before[1], 1 - least[:, 1], 0.0)
         np.add.at(self.bad, row, bad)
 

@@ -101,7 +101,5 @@ def _tail(x: Array, excess: Array) -> Array:
     """About the share of a sum of independent terms beyond x standard deviations, x ≥ 0."""
     density = 0.3989422804014327 * np.exp(-0.5 * x * x)
     t = 1 / (1 + 0.2316419 * x)
-    normal = density * t * (
-        0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429)))
-    )
+    normal = density * t * (0.319381530 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))))
     return np.maximum(normal + density * excess * (x * x * x - 3 * x) / 24, 0.1 * normal)
