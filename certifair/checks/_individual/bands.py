@@ -8,7 +8,7 @@ from typing import Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._individual import counting
+from certifair.checks._individual import counting, parts
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.counting import FALSIFIED, NEGATIVE, POSITIVE
 from certifair.checks._individual.enclosures import Enclosure
@@ -47,14 +47,14 @@ class Band:
         choices = []
         for i in frame.unit.tolist():
             if features[i].kind == "one_hot":
-                value, there = counting.choices_of(frame, box, i, low, high)
+                value, there = parts.choices_of(frame, box, i, low, high)
                 middle = value.max(axis=1) / 2 + value.min(axis=1) / 2
                 base = base + middle
                 choices.append((value - middle[:, None], there))
-        least, most, _, _ = counting.sensitive_part(frame, low, high, box)
+        least, most, _, _ = parts.sensitive_part(frame, low, high, box)
         relax = (steep * frame.eps[numbers]).sum(axis=1)
         sums = Sums(np.where(long, steep * (b - a), steep), np.where(long, 0.0, b - a + 1), choices)
-        return Band(sums, base, least, most, relax, counting.error_of(box) * (1 + 2.0**-40))
+        return Band(sums, base, least, most, relax, parts.error_of(box) * (1 + 2.0**-40))
 
     def only(self, which: NDArray[np.intp]) -> Band:
         """Of these boxes."""
@@ -77,9 +77,9 @@ def count(frame: Frame, low: Array, high: Array, box: Enclosure, errors: Array) 
     counts = np.floor(found * cells[:, None, None])
     few = np.flatnonzero((more > 0) & ((cells <= FEW) | (cells == WHOLE)))
     if len(few):
-        binned, parts = counting.count(frame, low[few], high[few], box.only(few), errors[few], np.full(len(few), -1))
+        binned, of_all = counting.count(frame, low[few], high[few], box.only(few), errors[few], np.full(len(few), -1))
         if not frame.counts_in_floats:
-            binned = np.floor(binned / parts[:, None, None] * (WHOLE * (1 - 2.0**-50)))
+            binned = np.floor(binned / of_all[:, None, None] * (WHOLE * (1 - 2.0**-50)))
         counts[few] = better(counts[few], binned)
     return counts, cells
 
