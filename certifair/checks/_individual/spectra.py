@@ -121,12 +121,11 @@ def _quotients(x: Array, levels: Array, degree: int) -> Array:
     top, bottom = turns.imag[1], turns.imag[0] * levels[:, None]
     bottom[whole] = x[whole, None] * np.arange(1, degree + 1)
     found: Array = top / bottom
-    near = np.abs(bottom) < 1 / 16
-    if near.any():
-        i, k = np.nonzero(near)
-        n, y, sign = levels[i], bottom[i, k] ** 2, np.sign(turns.real[0, i, k])
-        m = np.where(n == 0, 0.0, 1 / np.maximum(n, 1) ** 2)
-        found[i, k] = np.where((n % 2 == 0) & (n > 0), sign, 1.0) * _near(y, m)
+    near = np.flatnonzero(np.abs(bottom) < 1 / 16)
+    i, k = np.divmod(near, degree)
+    n, y = levels[i], bottom[i, k] ** 2
+    sign = np.where((n % 2 == 0) & (n > 0), np.sign(turns[0].real[i, k]), 1.0)
+    found[i, k] = sign * _near(y, np.where(n == 0, 0.0, 1 / np.maximum(n, 1) ** 2))
     return found
 
 
