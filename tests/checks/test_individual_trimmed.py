@@ -8,8 +8,10 @@ from array import array
 import numpy as np
 import pytest
 
-from certifair.checks._individual import by_integers, spectra, trimming
+from certifair.checks._individual import bands, by_integers, enclosures, spectra, trimmed, trimming
+from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.check import check_witness
+from certifair.checks._individual.floats import Prepared, Ranges
 from certifair.evidence.witness import COUNTED, SPLIT, TRIMMED, Tree, Witness, layers_to_json
 from certifair.spec.domain import Domain, Feature
 from tests.oracles import individual_brute as brute
@@ -113,6 +115,69 @@ def test_trimmed_leaves_never_claim_more_than_is_true(seed, rule, monkeypatch):
     for depth in (0, SPLITS, DEEP):
         for share in check(layers, d, tree_of(rng, d, TRIMMED, depth)).shares.values():
             assert not truth.faults(share)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_more_units_leave_the_ranges_than_are_subtracted(seed, monkeypatch):
+    """Of the whole domain as one box: every neuron at every point of every flip set."""
+    monkeypatch.setattr(trimming.Rule, "choose", cut_one_neuron(seed))
+    _, d, layers, _ = case(seed)
+    frame, net, units = Frame(d), Prepared(layers), brute.units(d)
+    ends = frame.hull(*frame.relaxed(*frame.root))
+    trim = trimmed._Trim(frame, *frame.root, enclosures.enclose(net, *ends))
+    ranges = enclosures.enclose(net, *ends, trim).ranges
+    h, left = units.points, np.zeros(len(units.points), dtype=bool)
+    for k, layer in enumerate(layers.layers[:-1]):
+        z = h @ layer.weight.T + layer.bias
+        left |= ((z < ranges.low[k] - 1e-9) | (z > ranges.high[k] + 1e-9)).any(axis=1)
+        h = np.where(z >= 0, z, layer.slope * z)
+    share = (np.bincount(units.owner, weights=left) > 0).mean()
+    assert share <= trim.bad[0]
+
+
+def cut_one_neuron(seed):
+    """In place of the rule: of one neuron only, so that nothing is subtracted twice; in the last layer with any."""
+    rng = np.random.default_rng(seed)
+    layer = 0
+
+    def choose(self, row, ends, slope, price):
+        nonlocal layer
+        low, _, high = ends
+        layer += 1
+        least, most = low.copy(), high.copy()
+        if len(row) and layer == 1 + seed % 3 % 2:
+            j, part = int(rng.integers(len(row))), rng.random() * 0.6 + 0.2
+            if rng.random() < 0.5:
+                least[j] = low[j] + part * (high[j] - low[j])
+            else:
+                most[j] = high[j] - part * (high[j] - low[j])
+        return least, most
+
+    return choose
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_band_knows_what_flips_and_moves_add(seed):
+    """Linear functions of random slopes: of each unit the least and the greatest value on its flip set."""
+    rng, d, _, _ = case(seed)
+    frame, units = Frame(d), brute.units(d)
+    low, high = frame.hull(*frame.relaxed(*frame.root))
+    middle, slope, error = (low + high) / 2, rng.normal(size=(1, d.inputs)), rng.random(1)
+    none = Ranges([], [], np.abs(high))
+    box = enclosures.Enclosure(middle, (high - low) / 2, np.ones(1), slope, error, slope + np.inf, none, [])
+    band = bands.Band.of(frame, *frame.root, box)
+    f = 1 + (units.points - middle) @ slope[0]
+    least, most = np.full((2, len(units.values)), np.inf)
+    np.minimum.at(least, units.owner, f)
+    np.minimum.at(most, units.owner, -f)
+    for t in np.quantile(f, [0.05, 0.3, 0.6, 0.9]):
+        ends = np.array([[band.not_above(t)[0], band.surely_up_to(t)[0]]])
+        lower, upper = spectra.shares(band.sums, ends, 512)
+        assert upper[0, 0] >= (least - error < t - 1e-9).mean()
+        assert lower[0, 1] <= (-most + error < t + 1e-9).mean()
+        if not any(feature.eps for feature in d.features):  # moves end with the domain
+            assert lower[0, 0] <= (least - error < t + 1e-9).mean()
+            assert upper[0, 1] >= (-most + error < t - 1e-9).mean()
 
 
 def test_trimming_happens_and_proves_more():
