@@ -124,6 +124,9 @@ def read_contents(root: Path) -> Contents:
     """All files of a bundle, each read once: what is hashed is what is parsed. Raises InputError."""
     if not root.is_dir():
         raise InputError("is not a bundle folder", where=str(root), advice="make one with `certifair ingest`")
+    for folder in {path.partition("/")[0] for path in PATHS.values() if "/" in path}:
+        if (root / folder).is_symlink():
+            raise InputError("is a link", where=str(root / folder), advice="a bundle holds its own files")
     found = {role: path for role, path in PATHS.items() if role not in OPTIONAL or _exists(root / path)}
     return {role: files.read_regular(root / path) for role, path in found.items()}
 

@@ -150,6 +150,7 @@ def _supplied() -> Iterator[None]:
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))  # it prints when it stops early
         stack.callback(torch.set_default_dtype, torch.get_default_dtype())
         torch.set_default_dtype(torch.float64)
+        stack.callback(sys.setrecursionlimit, sys.getrecursionlimit())  # with a million, deep JSON crashes the process
         stack.callback(torch.set_num_threads, torch.get_num_threads())
         torch.set_num_threads(1)  # several only wait for each other in layers of a few dozen neurons
         root = logging.getLogger()

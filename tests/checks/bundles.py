@@ -56,6 +56,7 @@ class Sample:
     layer: str = ""
     system: str = "frozen = true\nheld_out = true"
     multipliers: Sequence[tuple[str, str, float]] | None = None
+    witness: bytes | None = None
     properties: list[str] = field(default_factory=list)
     model: bytes | None = None
     preprocessing: Inputs | None = None
@@ -176,6 +177,8 @@ def contents_of(sample: Sample) -> Contents:
         batch, row, value = zip(*sample.multipliers, strict=True) if sample.multipliers else ((), (), ())
         table = {"batch_id": pa.array(batch, pa.string()), "row": pa.array(row, pa.string())}
         contents["multipliers"] = table_bytes(pa.table({**table, "multiplier": pa.array(value, pa.float64())}))
+    if sample.witness is not None:
+        contents["witness"] = sample.witness
     contents["manifest"] = manifest_of(contents, [])
     return contents
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import pairwise
 from math import nextafter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -189,6 +189,11 @@ WITNESS = {"model": "m", "preprocessing": "p", "counted": 9, "undecided": 1, "ce
 WITNESS["worst"] = {"row": "3", "upper": "0.3"}
 
 
+def says_less(claimed: Any, measured: Any) -> bool:
+    """What a check says of a witness that claims less: terms and evidence play no part in replays."""
+    return Replay().contains(cast(Any, None), claimed, measured, cast(Any, None))
+
+
 @pytest.mark.parametrize(
     ("changes", "contained"),
     [
@@ -207,9 +212,9 @@ WITNESS["worst"] = {"row": "3", "upper": "0.3"}
     ],
 )
 def test_wider_bounds_say_less(changes: Json, contained: bool) -> None:
-    assert Replay().contains({**WITNESS, **changes}, WITNESS) is contained
+    assert says_less({**WITNESS, **changes}, WITNESS) is contained
     nobody = {**WITNESS, "counted": 0, "undecided": 10, "certain": None, "worst": None}
-    assert Replay().contains({**WITNESS, **changes}, nobody) is (changes.get("counted") == 0)
+    assert says_less({**WITNESS, **changes}, nobody) is (changes.get("counted") == 0)
 
 
 def test_prose_about_enormous_bounds_is_short() -> None:
@@ -240,7 +245,7 @@ def test_what_is_published_contains_what_another_machine_computes(seed: int, off
     assert parse_decimal(witnesses[0]["worst"]["upper"]) > parse_decimal(witnesses[1]["worst"]["upper"])
     for public in witnesses[::2]:
         for theirs in witnesses[1::2]:
-            assert Replay().contains(public, theirs)
+            assert says_less(public, theirs)
 
 
 def _plain(arrays: Sequence[Any]) -> list[Any]:

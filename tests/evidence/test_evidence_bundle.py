@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certifair.errors import InputError
-from certifair.evidence.bundle import PATHS, Contents, load, manifest_of, read_contents
+from certifair.evidence.bundle import OPTIONAL, PATHS, Contents, load, manifest_of, read_contents
 from certifair.evidence.canonical import canonical, sha256, strict_json
 from certifair.evidence.columns import table_bytes
 from certifair.evidence.groups import group_table
@@ -40,6 +40,7 @@ SAMPLE = Sample(
     multipliers=[("p", "g: a - b", 0.5)],
     properties=[property_of(Question("equalized_odds", ("g",), DECLARED, Fraction(1)))],
     model=b"weights",
+    witness=b"{}",
     preprocessing=Inputs((Input("x", "number"), Input("job", "category", ("x", "z")))),
     inputs={
         "x": [0.5, 1.0, -2.0, 0.0],
@@ -53,6 +54,7 @@ SAMPLE = Sample(
 def written(folder: Path, contents: Contents) -> Path:
     folder.mkdir()
     for role, content in contents.items():
+        (folder / PATHS[role]).parent.mkdir(exist_ok=True)
         (folder / PATHS[role]).write_bytes(content)
     return folder
 
@@ -100,7 +102,7 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert evidence.values["h"] == ("x", "y", "z")
     assert evidence.multipliers == {"p": {"g: a - b": 0.5}, "q": {}}
     assert [item["role"] for item in evidence.materials] == list(PATHS)
-    assert [item["rowCount"] for item in evidence.materials] == [4, 4, 1, None, None, None, None, None]
+    assert [item["rowCount"] for item in evidence.materials] == [4, 4, 1, None, None, None, None, None, None]
     assert evidence.model == b"weights"
     assert evidence.inputs is not None
     assert evidence.inputs.tolist() == [[0.5, 1, 0], [1, 0, 0], [-2, 0, 1], [0, 1, 0]]
@@ -372,24 +374,30 @@ def test_tables_that_are_no_parquet(role: str) -> None:
 def test_only_regular_files_of_fixed_names_are_read(tmp_path: Path) -> None:
     contents = contents_of(SAMPLE)
     for name in PATHS.values():
-        run = written(tmp_path / f"missing-{name}", contents)
+        run = written(tmp_path / f"missing-{Path(name).name}", contents)
         (run / name).unlink()
-        if name in ("multipliers.parquet", "model.onnx", "preprocessing.json"):
-            assert name.partition(".")[0] not in read_contents(run)
+        (role,) = (key for key, path in PATHS.items() if path == name)
+        if role in OPTIONAL:
+            assert role not in read_contents(run)
             continue
         with pytest.raises(InputError, match="cannot be read"):
             read_contents(run)
     for name in PATHS.values():
-        run = written(tmp_path / f"link-{name}", contents)
-        (run / name).rename(tmp_path / f"real-{name}")
-        (run / name).symlink_to(tmp_path / f"real-{name}")
+        run = written(tmp_path / f"link-{Path(name).name}", contents)
+        (run / name).rename(tmp_path / f"real-{Path(name).name}")
+        (run / name).symlink_to(tmp_path / f"real-{Path(name).name}")
         with pytest.raises(InputError, match=f"{name}: cannot be read"):
             read_contents(run)
-        run = written(tmp_path / f"pipe-{name}", contents)
+        run = written(tmp_path / f"pipe-{Path(name).name}", contents)
         (run / name).unlink()
         os.mkfifo(run / name)
         with pytest.raises(InputError, match=f"{name}: is not a regular file"):
             read_contents(run)
+    run = written(tmp_path / "folder", contents)
+    (run / "witness").rename(tmp_path / "elsewhere")
+    (run / "witness").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="witness: is a link"):
+        read_contents(run)
     run = written(tmp_path / "dangling", contents)
     (run / "multipliers.parquet").unlink()
     (run / "multipliers.parquet").symlink_to(tmp_path / "absent")

@@ -341,8 +341,8 @@ def test_an_interrupt_leaves_a_tree() -> None:
 def test_what_is_not_for_it_is_refused() -> None:
     with pytest.raises(NotForThisError, match="sigmoid"):
         search(task_of("plain", 0, "sigmoid"))
-    with pytest.raises(NotForThisError, match="whole domains"):
-        Branch().rows(task_of("plain", 0), np.zeros((1, 4)))
+    with pytest.raises(NotForThisError, match="sigmoid"):
+        Branch().rows(task_of("plain", 0, "sigmoid"), np.zeros((1, 4)))
     tree = search(large(), most_leaves=20).tree
     other = dataclasses.replace(tree, feature=type(tree.feature)("H", [7] * len(tree.kind)))
     with pytest.raises(ValueError, match="sensitive"):

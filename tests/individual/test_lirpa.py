@@ -150,7 +150,7 @@ def test_alpha_crown_stops_when_the_time_is_over() -> None:
 def test_the_process_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
     before = list(warnings.filters)
-    threads = torch.get_num_threads()
+    threads, depth = torch.get_num_threads(), sys.getrecursionlimit()
     torch.set_num_threads(2)
     for switch in _SWITCHES:
         switch(True)
@@ -165,6 +165,7 @@ def test_the_process_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     assert logging.getLogger().handlers == []
     assert torch.get_default_dtype() == torch.float32
     assert torch.get_num_threads() == 2
+    assert sys.getrecursionlimit() == depth  # with the package's million, deep JSON would crash the process
     torch.set_num_threads(threads)
     assert [switch(True) for switch in _SWITCHES] == [True, True]
     assert "numpy.lib.arraysetops" not in sys.modules

@@ -218,6 +218,7 @@ def test_every_key_is_read() -> None:
         "min_group_size": 5,
         "map": "scores",
         "span": None,
+        "relaxed": (),
     }
     assert (two.kind, two.form, two.threshold, two.map) == ("population", "ratio", Fraction(4, 5), "decisions")
     assert (two.confidence, two.method, two.min_group_size) == (Fraction(99, 100), "beta_mixture", 10)
@@ -275,7 +276,9 @@ def test_an_unknown_key_of_a_property_or_at_the_top() -> None:
     assert "unknown key 'min_group'; did you mean 'min_group_size'?" in refused(demand(min_group="3"))
     assert "p.toml[[property]] x" in refused(demand(min_group="3"))
     assert "unknown key 'propety'; did you mean 'property'?" in refused("[[propety]]\nid = 'x'")
-    assert "unknown key 'zzz'; known: data, gate, layer, predictions, property, serve, system" in refused("zzz = 1")
+    assert "unknown key 'zzz'; known: data, domain, gate, layer, predictions, property, serve, system" in refused(
+        "zzz = 1"
+    )
     # a method is no key of a feasibility claim, nor a feature of [layer]
     assert "unknown key 'method'" in refused(demand(method='"clopper_pearson"'))
 
@@ -652,3 +655,47 @@ LAYER = "[layer]\nmetric = 'equalized_odds'\nsensitive_features = 'sex'\nepsilon
 )
 def test_the_layer_that_serves(more: str, metric: str | None) -> None:
     assert parse(LAYER + more).served_metric == metric
+
+
+def test_an_individual_property_and_its_domain() -> None:
+    policy = parse(
+        """
+        [[property]]
+        id = "same"
+        kind = "individual"
+        form = "domain"
+        sensitive_features = "sex"
+        share = 0.95
+        method = "float32"
+        relaxed = { hours = 2 }
+        [domain]
+        hours = { kind = "integer", low = 1, high = 100 }
+        debt = { kind = "continuous", low = 0, high = 1.5 }
+        """
+    )
+    (item,) = policy.properties
+    assert (item.form, item.threshold, item.method, item.map) == ("domain", Fraction(19, 20), "float32", "decisions")
+    assert (item.sensitive_features, item.relaxed) == (("sex",), (("hours", Fraction(2)),))
+    assert [(one.column, one.kind, one.low, one.high) for one in policy.domain] == [
+        ("hours", "integer", 1, 100),
+        ("debt", "continuous", 0, Fraction(3, 2)),
+    ]
+    assert policy.columns() == ()  # inputs of a network need no declared values
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("share = 2", "from 0 to 1"),
+        ("share = 0.5\nepsilon = 0.1", "unknown key 'epsilon'"),
+        ("share = 0.5\nmap = 'scores'", "decisions, served"),
+        ("share = 0.5\nrelaxed = { sex = 1 }", "free anyway"),
+        ("share = 0.5\n[domain]\nx = { kind = 'integer', low = 0.5, high = 2 }", "whole numbers"),
+        ("share = 0.5\n[domain]\nx = { kind = 'integer', low = 0, high = 20000000 }", "within ±16777216"),
+        ("share = 0.5\n[domain]\nx = { kind = 'continuous', low = 2, high = 1 }", "above high"),
+        ("share = 0.5\n[domain]\nx = { kind = 'one_hot', low = 2, high = 1 }", "integer, continuous"),
+    ],
+)
+def test_what_no_individual_property_says(more: str, said: str) -> None:
+    start = '[[property]]\nid = "same"\nkind = "individual"\nsensitive_features = "sex"\n'
+    assert said in refused(start + more)

@@ -249,6 +249,7 @@ def test_a_replay_speaks_of_nobody_in_particular() -> None:
         "span": None,
         "confidence": None,
         "method": "ball",
+        "domain": None,
     }
     assert statement(terms) == (
         "the largest difference between a logged score and the value of the network over the reals, for everybody in "
