@@ -69,6 +69,11 @@ class Rows:
     trees: tuple[Tree, ...] = ()
 
 
+def bytes_to_check(nodes: int, features: int) -> int:
+    """About the memory that checking a tree takes: engines and checker mean the same limit by it."""
+    return nodes * (192 + 16 * features)
+
+
 def plain_rows(domain: Domain, n: int) -> Rows:
     """What needs no engine: every row evaluated or swept; undecided where its flip set is too large for that."""
     combinations, continuous = domain.freedom

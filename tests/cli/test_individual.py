@@ -182,6 +182,23 @@ def test_a_witness_of_another_network_is_refused(certifair: Run, small: tuple[Pa
 
 
 @pytest.mark.usefixtures("compiled")
+def test_a_small_memory_gives_a_small_proof(certifair: Run, large: tuple[Path, Path], tmp_path: Path) -> None:
+    witness = tmp_path / "w.json"
+    options = ["--domain", large[1], "--witness", witness, "--time", "6"]
+    done = certifair("individual", large[0], *options, "--memory", "1")
+    assert done.code == 0, done.err
+    about = read_witness(witness.read_bytes(), "w").about
+    assert isinstance(about, Tree)
+    assert len(about.kind) < (1 << 20) / 192
+
+
+def test_a_flip_set_of_too_many_points_is_refused(certifair: Run, large: tuple[Path, Path]) -> None:
+    names = [f"x{i}" for i in range(3)]
+    done = certifair("individual", large[0], "--domain", large[1], "--sensitive", *names, "--method", "enumerate")
+    assert (done.code, "use the method branch" in done.err) == (2, True)
+
+
+@pytest.mark.usefixtures("compiled")
 def test_an_interrupt_leaves_a_partial_answer_to_go_on_from(
     certifair: Run, large: tuple[Path, Path], tmp_path: Path
 ) -> None:

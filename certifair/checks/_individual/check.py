@@ -19,7 +19,7 @@ from certifair.checks._individual.floats import Array
 from certifair.checks._individual.leaves import Clock, Pair
 from certifair.checks._individual.points import LEVELS, Judge
 from certifair.checks._individual.smooth import judge_of, points_only
-from certifair.evidence.witness import Rows, Tree, Witness, layers_to_json
+from certifair.evidence.witness import Rows, Tree, Witness, bytes_to_check, layers_to_json
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 
@@ -93,8 +93,9 @@ def check_witness(
         raise ValueError("a witness of another network or another domain")
     if layers.inputs != domain.inputs:
         raise ValueError(f"a network of {layers.inputs} inputs, a domain of {domain.inputs}")
-    if isinstance(witness.about, Tree) and len(witness.about.kind) * (192 + 16 * len(domain.features)) > memory:
-        raise ValueError(f"a tree of {len(witness.about.kind)} nodes needs more than {memory} bytes")
+    nodes = len(witness.about.kind) if isinstance(witness.about, Tree) else 0
+    if bytes_to_check(nodes, len(domain.features)) > memory:
+        raise ValueError(f"a tree of {nodes} nodes needs more than {memory} bytes")
     if integers:
         return dataclasses.replace(_in_integers(witness, rows), seconds=monotonic() - began)
     frame, clock, about = Frame(domain), Clock(deadline, progress), witness.about

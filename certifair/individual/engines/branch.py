@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.evidence.witness import OPEN, Rows, Tree
+from certifair.evidence.witness import OPEN, Rows, Tree, bytes_to_check
 from certifair.individual.engines._branch_count import CONTINUOUS
 from certifair.individual.engines._branch_leaf import Room, Rules
 from certifair.individual.engines._branch_search import Nodes, Slots, grow
@@ -87,7 +87,9 @@ def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = N
     started = time.monotonic()
     if not task.layers.piecewise_linear:
         raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method enumerate or sweep")
-    leaves = min(task.memory // bytes_per_leaf(len(task.domain.features)), most_leaves or MOST, MOST)
+    features = len(task.domain.features)
+    each = max(bytes_per_leaf(features), bytes_to_check(2, features))
+    leaves = min(task.memory // each, most_leaves or MOST, MOST)
     hunt = _Hunt(task, Rules(level_margin, _points(task.layers), trimmed), leaves)
     interrupted = False
     pool = ThreadPoolExecutor(task.processes)

@@ -11,7 +11,7 @@ from typing import ClassVar, Final, NamedTuple, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.evidence.witness import ALL, ENUMERATED, Rows, Tree
+from certifair.evidence.witness import ALL, ENUMERATED, MOST_FLIPS, Rows, Tree
 from certifair.individual.engines import _enumerate_kernels as kernels
 from certifair.individual.engines._points import Indices, Mask, affine, bases, clear, flips_of, inside, worst_error
 from certifair.individual.engines._search import Part, search, spans
@@ -57,6 +57,9 @@ def enumerate_domain(domain: Domain) -> Tree:
         points *= min(int(feature.levels or 1), 2 * int(feature.eps) + 1) if feature.eps else 1
     if points > MOST_POINTS:
         what = f"the domain has more than {MOST_POINTS} points, too many to evaluate them all"
+        raise NotForThisError(what, advice="use the method branch")
+    if domain.freedom[0] > MOST_FLIPS:
+        what = f"a flip set has more than {MOST_FLIPS} points, too many to evaluate them all"
         raise NotForThisError(what, advice="use the method branch")
     return Tree(bytes([ENUMERATED]), array("H", [0]), array("d", [0.0]))
 
