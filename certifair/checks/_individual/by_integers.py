@@ -107,6 +107,15 @@ def _rounding(value: Fraction) -> Fraction | None:
     return abs(value) / (1 << 24) + Fraction(1, 1 << 149) if abs(value) < 1 << 127 else None
 
 
+def _rounds(domain: Domain, most: Sequence[Fraction]) -> list[Fraction | None]:
+    """`_rounding` of inputs of at most these magnitudes; integers are float32 numbers."""
+    return [
+        _rounding(most[i]) if feature.kind == "continuous" else ZERO
+        for feature, columns in zip(domain.features, domain.columns, strict=True)
+        for i in columns
+    ]
+
+
 def root(domain: Domain) -> Box:
     """The whole domain: ranges of values, or of one-hot positions."""
     return tuple(
@@ -204,12 +213,7 @@ def counted(network: Network, domain: Domain, box: Box, along: int | None) -> li
     low, high = hull(domain, wide)
     bounds = integers.enclose(network.exact, low, high)
     most = [max(abs(a), abs(b)) for a, b in zip(low, high, strict=True)]
-    rounds = [
-        _rounding(m) if f.kind == "continuous" else ZERO
-        for f, c in zip(domain.features, domain.columns, strict=True)
-        for m in (most[i] for i in c)
-    ]
-    errors = network.errors(bounds.ranges, most, rounds)
+    errors = network.errors(bounds.ranges, most, _rounds(domain, most))
     parts = _Parts.of(domain, box, bounds)
     return [(ZERO,) * 4 if e is None else _leaf(domain, box, bounds, parts, e, along) for e in errors]
 
@@ -470,12 +474,7 @@ def _sweep(network: Network, free: Domain, box: Box, long: list[bool], seen: lis
     low, high = hull(free, box)
     bounds = integers.enclose(network.exact, low, high)
     most = [max(abs(a), abs(b)) for a, b in zip(low, high, strict=True)]
-    rounds = [
-        _rounding(m) if f.kind == "continuous" else ZERO
-        for f, cs in zip(free.features, free.columns, strict=True)
-        for m in (most[c] for c in cs)
-    ]
-    errors = network.errors(bounds.ranges, most, rounds)
+    errors = network.errors(bounds.ranges, most, _rounds(free, most))
     reach = sum((abs(g) * (b - a) / 2 for g, a, b in zip(bounds.slope, low, high, strict=True)), bounds.error)
     signs = [_sign(bounds.centre - reach, bounds.centre + reach, e) for e in errors]
     if not all(signs) and depth < HALVINGS and any(long):

@@ -20,6 +20,7 @@ from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.counting import FALSIFIED, NEGATIVE, POSITIVE
 from certifair.checks._individual.floats import Array, quiet
 from certifair.checks._individual.points import Decided, Judge, level_errors
+from certifair.evidence.witness import MOST_FLIPS
 
 Ints = NDArray[np.int64]
 Pair = tuple[tuple[float, ...], tuple[float, ...]]
@@ -27,8 +28,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 WORKERS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-MOST_FLIPS: Final = 1 << 20
-"""Combinations of one flip set that are enumerated."""
 MOST_PAIRS: Final = 100
 """Pairs of points that are kept of enumerations, to be shown."""
 POINTS: Final = 1 << 18

@@ -14,12 +14,12 @@ from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.floats import Array, quiet
 from certifair.checks._individual.leaves import allowed, combinations
 from certifair.checks._individual.points import Judge, Signs, level_errors, sure
+from certifair.evidence.witness import SWEPT_INPUTS
 from certifair.exact import piecewise
 
 Ints = NDArray[np.int64]
 
 HALVINGS: Final = 10
-MOST_CONTINUOUS: Final = 2
 
 
 @final
@@ -95,8 +95,8 @@ def _pieces(frame: Frame, values: Array) -> tuple[Array, Array, Ints]:
     """The first pieces, as boxes (pieces, n0) of the network's inputs, and whose they are."""
     wide_low, wide_high = frame.relaxed(values, values)
     long = frame.is_range & (frame.is_sensitive | (frame.eps > 0))
-    if (long & ((frame.root[0] < frame.root[1])[0])).sum() > MOST_CONTINUOUS:
-        raise ValueError(f"more than {MOST_CONTINUOUS} continuous inputs in a flip set that is swept")
+    if (long & ((frame.root[0] < frame.root[1])[0])).sum() > SWEPT_INPUTS:
+        raise ValueError(f"more than {SWEPT_INPUTS} continuous inputs in a flip set that is swept")
     flips, moved = combinations(frame, frame.root[0][0], frame.root[1][0], swept=True)
     there = allowed(frame, values, moved)
     there = np.ones((len(flips), len(values)), dtype=bool) if there is None else there

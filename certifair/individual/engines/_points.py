@@ -16,6 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from certifair.evidence.witness import MOST_FLIPS
 from certifair.individual.engines._bounds import activate, interval_bounds
 from certifair.individual.engines.base import Array, NotForThisError
 from certifair.spec.domain import Domain, Feature
@@ -24,8 +25,6 @@ from certifair.spec.layers import Layers
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 Numbers = NDArray[np.floating[Any]]
-MOST: Final = 1 << 20
-"""Combinations of one flip set."""
 FLOAT32: Final = 2.0**-24
 
 
@@ -77,7 +76,7 @@ def groups(flips: Flips, rows: Array) -> Iterator[tuple[Indices, Array]]:
     """Rows that have the same steps, and these: (K, inputs), 0 where nothing flips.
 
     Relaxed integers near an end of their range have fewer displacements than others. Errors: NotForThisError for more
-    than MOST combinations.
+    than MOST_FLIPS combinations.
     """
     relaxed = [
         (feature, column[0])
@@ -109,8 +108,8 @@ def _steps(domain: Domain, displaced: dict[int, list[int]]) -> Array:
             ranges.append((feature, list(group), (low, high if feature.kind != "one_hot" else feature.width - 1)))
     sizes = [int(high - low) + 1 for _, _, (low, high) in ranges]
     count = math.prod(sizes)
-    if count > MOST:
-        what = f"a flip set has more than {MOST} combinations of integers and categories"
+    if count > MOST_FLIPS:
+        what = f"a flip set has more than {MOST_FLIPS} combinations of integers and categories"
         raise NotForThisError(what, advice="use the method branch")
     steps = np.zeros((count, domain.inputs))
     places = np.indices(sizes).reshape(len(sizes), count)

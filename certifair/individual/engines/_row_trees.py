@@ -21,6 +21,7 @@ from certifair.individual.engines._jobs import NO_TIME, joined, listed, over_chu
 from certifair.individual.engines._points import Indices, Mask, clear, inside
 from certifair.individual.engines._row_boxes import Effects, FlipSets
 from certifair.individual.engines._row_enclosure import Enclosure, enclose
+from certifair.individual.engines._search import OUTSIDE
 from certifair.individual.engines.base import Array, NotForThisError, Proposal, Task
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
@@ -35,7 +36,6 @@ PATIENCE: Final = 3
 """Rounds in which a pair that float32 arithmetic might not tell apart may still be replaced by a clearer one."""
 NUMBERS: Final = 1 << 21
 """In the largest array."""
-OUTSIDE: Final = "the row is not in the domain"
 LIMIT: Final = "the flip set was divided into the most boxes that one row may have"
 TIE: Final = "a point of the flip set is too near to the decision's boundary"
 SEARCHING, FOUND, GIVEN_UP = range(3)
