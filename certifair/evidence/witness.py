@@ -23,7 +23,7 @@ from certifair.spec import Json
 from certifair.spec.domain import Domain, Feature
 
 FORMAT: Final = "certifair-witness/0"
-SPLIT, OPEN, ENUMERATED, COUNTED, FIBRES, COUNTEREXAMPLE = range(6)
+SPLIT, OPEN, ENUMERATED, COUNTED, FIBRES, COUNTEREXAMPLE, TRIMMED = range(7)
 """Kinds of nodes of a tree."""
 UNDECIDED, ALL, PAIR, SWEPT, TREE = range(5)
 """What is said of a row: nothing; every point of its flip set was evaluated; two points decide differently; its one or
@@ -55,7 +55,7 @@ class Tree:
     def __post_init__(self) -> None:
         if not len(self.kind) == len(self.feature) == len(self.cut) == 1 + 2 * self.kind.count(SPLIT):
             raise ValueError("the columns of a tree have different lengths, or not two children for every split")
-        if len(self.pairs) != self.kind.count(COUNTEREXAMPLE) or max(self.kind) > COUNTEREXAMPLE:
+        if len(self.pairs) != self.kind.count(COUNTEREXAMPLE) or max(self.kind) > TRIMMED:
             raise ValueError("a tree has nodes of unknown kinds, or not a pair for every counterexample")
 
 

@@ -21,6 +21,7 @@ from certifair.evidence.witness import (
     MOST_FLIPS,
     OPEN,
     SWEPT_INPUTS,
+    TRIMMED,
     Rows,
     Tree,
     Witness,
@@ -45,7 +46,7 @@ FIRST: Final = 0.2
 GLANCE: Final = 0.04
 """and the check of a part of it, which tells how fast checking is."""
 SAFETY: Final = 0.9
-BOUNDED: Final = (ENUMERATED, COUNTED, FIBRES)
+BOUNDED: Final = (ENUMERATED, COUNTED, FIBRES, TRIMMED)
 """Leaves that take the checker's time."""
 
 

@@ -24,6 +24,7 @@ from certifair.evidence.witness import (
     SPLIT,
     SWEPT,
     TREE,
+    TRIMMED,
     UNDECIDED,
     Rows,
     Tree,
@@ -173,7 +174,7 @@ def test_leaves_never_claim_more_than_is_true(seed, relaxed):
     rng, layers, d = random_case(seed + 1000, relaxed=relaxed, size=12 if seed % 2 else 4)
     positive, negative, unfair = truth(layers, d)
     for _ in range(4):
-        tree = random_tree(rng, d, [OPEN, ENUMERATED, COUNTED, FIBRES])
+        tree = random_tree(rng, d, [OPEN, ENUMERATED, COUNTED, FIBRES, TRIMMED])
         for share in check(layers, d, tree).shares.values():
             assert share.positive <= positive
             assert share.negative <= negative
@@ -194,7 +195,7 @@ def test_integers_agree_and_never_claim_more_than_is_true(seed, relaxed):
     assert real == (positive, negative, 0, unfair)
     shares = check(layers, d, leaf(ENUMERATED)).shares["float32"]
     assert abs(shares.falsified - single[3]) + abs(shares.positive - single[0]) + abs(shares.negative - single[1]) == 0
-    tree = random_tree(rng, d, [OPEN, ENUMERATED, COUNTED, FIBRES], depth=2)
+    tree = random_tree(rng, d, [OPEN, ENUMERATED, COUNTED, FIBRES, TRIMMED], depth=2)
     for p, n, m, f in in_integers(layers, d, tree):
         assert p <= positive
         assert n <= negative
@@ -336,7 +337,7 @@ def line_network(*weights, bias=0.0):
     return Layers((layer,), True)
 
 
-@pytest.mark.parametrize("kind", [COUNTED, FIBRES])
+@pytest.mark.parametrize("kind", [COUNTED, FIBRES, TRIMMED])
 def test_lengths_worked_by_hand(kind):
     """f = z − (1 + a)/4, z in [0, 1]: unfair for z in (1/4, 1/2]."""
     d = Domain("d", (Feature("z", "continuous", 0.0, 1.0), Feature("a", "integer", 0, 1, sensitive=True)))
@@ -348,7 +349,7 @@ def test_lengths_worked_by_hand(kind):
     assert Fraction(1, 4) - close < share.falsified <= Fraction(1, 4)
 
 
-@pytest.mark.parametrize("kind", [COUNTED, FIBRES, ENUMERATED])
+@pytest.mark.parametrize("kind", [COUNTED, FIBRES, ENUMERATED, TRIMMED])
 def test_units_worked_by_hand(kind):
     """f = 2z − 7 + a, z in 0 … 9, a in 0 … 3: f(z, 3) > 0 from z = 3 on, f(2, 3) = 0, f(z, 0) > 0 from z = 4 on."""
     d = Domain("d", (Feature("a", "integer", 0, 3, sensitive=True), Feature("z", "integer", 0, 9)))
@@ -390,7 +391,7 @@ def test_overflow_proves_nothing():
     layers = network(np.random.default_rng(0), 2, widths=[3, 3, 3], scale=1e30)
     huge = Layers(tuple(Layer(**{**x.__dict__, "weight": x.weight * 1e200}) for x in layers.layers), True)
     d = Domain("d", (Feature("a", "integer", -1, 1, sensitive=True), Feature("z", "integer", -1, 1)))
-    for kind in (COUNTED, FIBRES):
+    for kind in (COUNTED, FIBRES, TRIMMED):
         assert all(s.undecided == 1 for s in check(huge, d, leaf(kind, 1)).shares.values())
     positive, negative, unfair = truth(huge, d)
     real = check(huge, d, leaf(ENUMERATED)).shares["real"]

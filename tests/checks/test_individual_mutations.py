@@ -27,6 +27,7 @@ from certifair.evidence.witness import (
     SPLIT,
     SWEPT,
     TREE,
+    TRIMMED,
     Rows,
     Tree,
     Witness,
@@ -36,7 +37,14 @@ from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
 from tests.oracles import individual_brute as brute
 
-KINDS = {"OPEN": OPEN, "ENUMERATED": ENUMERATED, "COUNTED": COUNTED, "FIBRES": FIBRES, "COUNTEREXAMPLE": COUNTEREXAMPLE}
+KINDS = {
+    "OPEN": OPEN,
+    "ENUMERATED": ENUMERATED,
+    "COUNTED": COUNTED,
+    "FIBRES": FIBRES,
+    "COUNTEREXAMPLE": COUNTEREXAMPLE,
+    "TRIMMED": TRIMMED,
+}
 CODES = {"ALL": ALL, "PAIR": PAIR, "SWEPT": SWEPT, "TREE": TREE}
 MUTANTS = 1000
 NETWORKS = 40
@@ -188,7 +196,7 @@ def mutated_tree(rng: np.random.Generator, tree: Tree) -> Tree:
         i, j = (int(v) for v in rng.integers(0, len(kind), 2))
         what = int(rng.integers(0, 10))
         if what <= 1:
-            kind[i] = int(rng.integers(0, 7 if rng.random() < 0.2 else 5))
+            kind[i] = int(rng.integers(0, 8 if rng.random() < 0.2 else 5))
         elif what == 2:
             feature[i] = int(rng.choice([0, 1, 2, 3, 4, 65535]))
         elif what == 3:
@@ -232,7 +240,7 @@ def mutate_pair(rng: np.random.Generator, pair: list[list[float]]) -> None:
 def test_mutated_trees_of_a_domain_never_claim_what_is_false(name, capsys):
     """Leaves mostly of this kind."""
     rng = np.random.default_rng(KINDS[name])
-    kinds = [KINDS[name]] * 4 + [OPEN, ENUMERATED, COUNTED, FIBRES]
+    kinds = [KINDS[name]] * 4 + [OPEN, ENUMERATED, COUNTED, FIBRES, TRIMMED]
     refused = accepted = claiming = made = 0
     while made < MUTANTS:
         case = cases()[int(rng.integers(0, NETWORKS))]

@@ -3,7 +3,8 @@
 python -m certifair.checks._individual.by_integers WITNESS.json [ROWS.json]
 
 ROWS.json: a list of lists, the rows as the network reads them. The theorems are those of `counting`, `trees` and
-`sweeps`; here every number is exact.
+`sweeps`; here every number is exact. A trimmed leaf is taken for a counted one: no range is shortened, so that less may
+be proven of it than `trimmed` does, but nothing else.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from certifair.evidence.witness import (
     SPLIT,
     SWEPT,
     TREE,
+    TRIMMED,
     PlainLayer,
     Rows,
     Tree,
@@ -374,7 +376,7 @@ def _halves(domain: Domain, box: Box, i: int, at: float) -> list[Box]:
 def _node(network: Network, domain: Domain, box: Box, kind: int, i: int, pairs: Iterator[Any]) -> list[Counts]:
     if kind == ENUMERATED:
         return enumerated(network, domain, box)
-    if kind == COUNTED:
+    if kind in (COUNTED, TRIMMED):
         return counted(network, domain, box, None)
     if kind == FIBRES:
         f = domain.features[i] if i < len(domain.features) else None

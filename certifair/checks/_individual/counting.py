@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 
 from certifair.checks._individual.boxes import EXACT, Frame
 from certifair.checks._individual.enclosures import Enclosure
-from certifair.checks._individual.floats import OMEGA, SLACK, Array, quiet
+from certifair.checks._individual.floats import SLACK, Array, quiet
+from certifair.checks._individual.parts import DOWN, choices_of, error_of, sensitive_part
 
 Ints = NDArray[np.int64]
 
@@ -43,7 +44,6 @@ BINS: Final = 256
 AT_ONCE: Final = 128
 CELLS: Final = 64
 CELLS_ALONG: Final = 1 << 20
-DOWN: Final = 1 - 2.0**-20
 
 
 @final
@@ -142,14 +142,13 @@ def _form(frame: Frame, low: Array, high: Array, box: Enclosure, along: Ints) ->
     d, n, half_along, unit_along = (v[rows, chosen] for v in (step, levels, half, unit))
     rise = (steep[0] - steep[1]) * unit_along * DOWN, (steep[0] + steep[1]) * unit_along * SLACK
     step[rows, chosen], levels[rows, chosen], half[rows, chosen] = 0, 1, 0
-    choices = [_choices(frame, box, i, low, high) for i in frame.unit if features[i].kind == "one_hot"]
+    choices = [choices_of(frame, box, i, low, high) for i in frame.unit if features[i].kind == "one_hot"]
     base = base - (step * (levels - 1)).sum(axis=1) / 2 + sum((v.min(axis=1) for v, _ in choices), np.zeros(len(low)))
     choices = [(np.where(there, v - v.min(axis=1, keepdims=True), 0.0), there) for v, there in choices]
-    least, most, apart, gain = _sensitive(frame, low, high, box)
+    least, most, apart, gain = sensitive_part(frame, low, high, box)
     eps = frame.eps[numbers]
     relax = (np.abs(slope) * eps).sum(axis=1)
-    scale = np.abs(box.centre) + 2 * (np.abs(box.slope) * (box.radius + np.abs(box.middle) * 2.0**-10)).sum(axis=1)
-    error = box.error + scale * (2.0**-38 * (1 + box.slope.shape[1] / 64)) + OMEGA
+    error = error_of(box)
     apart = apart + ((np.abs(slope) + spread) * 2 * eps).sum(axis=1) * SLACK
     unlike = (
         np.minimum(apart, (most - least + 2 * relax + 2 * error) * SLACK),
@@ -158,48 +157,6 @@ def _form(frame: Frame, low: Array, high: Array, box: Enclosure, along: Ints) ->
     return _Form(
         base, step, levels, half.sum(axis=1), choices, d, n, half_along, rise, least, most, relax, unlike, error
     )
-
-
-def _choices(frame: Frame, box: Enclosure, i: int, low: Array, high: Array) -> tuple[Array, NDArray[np.bool_]]:
-    """What each position of a one-hot feature adds to F, (boxes, positions), and which are in the box.
-
-    Those that are not get the value of one that is.
-    """
-    columns = list(frame.domain.columns[i])
-    slope, place = box.slope[:, columns], np.arange(len(columns))
-    there = (low[:, i, None] <= place) & (place <= high[:, i, None])
-    value = slope - (slope * box.middle[:, columns]).sum(axis=1, keepdims=True)
-    one = np.take_along_axis(value, low[:, i, None].astype(np.intp), axis=1)
-    return np.where(there, value, one), there
-
-
-def _sensitive(frame: Frame, low: Array, high: Array, box: Enclosure) -> tuple[Array, Array, Array, Array]:
-    """(boxes,) The extremes of F's sensitive part over A; D and G of (4) and (5) without relaxed inputs.
-
-    Both of G's points minimise F's sensitive part, but for the features where the other maximises it, and gains.
-    """
-    least, most, apart, gain = np.zeros((4, len(low)))
-    for i in frame.sensitive.tolist():
-        columns = list(frame.domain.columns[i])
-        if frame.domain.features[i].kind != "one_hot":
-            slope, spread = np.abs(box.slope[:, columns[0]]), box.spread[:, columns[0]]
-            reach, width = slope * box.radius[:, columns[0]], high[:, i] - low[:, i]
-            least, most = least - reach, most + reach
-            apart = apart + np.where(width > 0, (slope + spread) * width * SLACK, 0.0)
-            gain = gain + np.maximum(0.0, np.where(width > 0, (slope - spread) * width * DOWN, 0.0))
-            continue
-        value, there = _choices(frame, box, i, low, high)
-        spread = np.where(there, box.spread[:, columns], 0.0)
-        many = there.sum(axis=1) > 1
-        bottom, top = value.argmin(axis=1), value.argmax(axis=1)
-        rows = np.arange(len(low))
-        difference = value[rows, top] - value[rows, bottom]
-        least, most = least + value[rows, bottom], most + value[rows, top]
-        two = np.sort(spread, axis=1)[:, -2:].sum(axis=1)
-        apart = apart + np.where(many, (difference + two) * SLACK, 0.0)
-        unsure = box.spread[rows, np.array(columns)[top]] + box.spread[rows, np.array(columns)[bottom]]
-        gain = gain + np.where(many, np.maximum(0.0, (difference - unsure) * DOWN), 0.0)
-    return least, most, apart, gain
 
 
 def _counted(form: _Form, errors: Array, fibred: NDArray[np.bool_]) -> Array:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from certifair.checks._individual.floats import OMEGA, SLACK, Array, Prepared, Ranges, U, product, quiet
+
+Trim = Callable[[int, Array, Array, Array, Array], tuple[Array, Array]]
+"""Other ranges of layer k, whose z is C(x − middle) + c ± e, at most ± reach: of (k, C, c, reach, e)."""
 
 
 @final
@@ -25,10 +30,17 @@ class Enclosure:
     error: Array
     spread: Array
     ranges: Ranges
+    size: list[Array]
+
+    def only(self, which: NDArray[np.intp]) -> Enclosure:
+        """Of these boxes, without ranges and sizes."""
+        inputs = Ranges([], [], self.ranges.inputs[which])
+        middle, radius, centre, slope = (v[which] for v in (self.middle, self.radius, self.centre, self.slope))
+        return Enclosure(middle, radius, centre, slope, self.error[which], self.spread[which], inputs, [])
 
 
 @quiet
-def enclose(net: Prepared, low: Array, high: Array) -> Enclosure:
+def enclose(net: Prepared, low: Array, high: Array, trim: Trim | None = None) -> Enclosure:
     """First-order enclosures of f over boxes (boxes, n0).
 
     In each box every neuron gets a line: act(z) = λz + μ ± ε for z in [l, u] (`_line`). Through these, each
@@ -44,12 +56,14 @@ def enclose(net: Prepared, low: Array, high: Array) -> Enclosure:
     """
     middle = low / 2 + high / 2
     radius = np.maximum(high - middle, middle - low) * (1 + 4 * U)
-    lines, slants, ranges, centre, total = _upwards(net, middle, radius)
+    lines, slants, ranges, centre, total = _upwards(net, middle, radius, trim)
     most_up, most_down = net.most
     row: Array = net.weight[-1].T
+    sizes: list[Array] = []
     error, spread, y = np.zeros(len(low)), np.zeros_like(low), np.zeros(1)
     for k in reversed(range(len(lines))):
         line, size = lines[k], np.abs(row) + net.theta * most_down[k]
+        sizes.append(size)
         error = error + (np.abs(row) * line.error).sum(axis=1)
         bent = (size + y) * line.bend
         spread = spread + _across(bent, slants[k].swapaxes(1, 2)) + net.theta * product(bent, most_up[k].T)
@@ -67,7 +81,7 @@ def enclose(net: Prepared, low: Array, high: Array) -> Enclosure:
         good &= np.isfinite(ends).all(axis=1)
     error, spread = np.where(good, error, np.inf), np.where(good[:, None], spread, np.inf)
     centre, slope = np.where(good, centre, 0.0), np.where(good[:, None], slope, 0.0)
-    return Enclosure(middle, radius, centre, slope, error, spread, ranges)
+    return Enclosure(middle, radius, centre, slope, error, spread, ranges, sizes[::-1])
 
 
 @final
@@ -81,7 +95,9 @@ class _Line:
     bend: Array
 
 
-def _upwards(net: Prepared, middle: Array, radius: Array) -> tuple[list[_Line], list[Array], Ranges, Array, Array]:
+def _upwards(
+    net: Prepared, middle: Array, radius: Array, trim: Trim | None
+) -> tuple[list[_Line], list[Array], Ranges, Array, Array]:
     """Lines, C (1 or boxes, n0, m) and ranges of each hidden layer; centre and total (boxes,) of the output."""
     lines: list[_Line] = []
     slants, others = [net.weight[0][None]], list[Array]()
@@ -90,13 +106,16 @@ def _upwards(net: Prepared, middle: Array, radius: Array) -> tuple[list[_Line], 
     total = product(ranges.inputs, net.magnitude[0]) + net.size[0] + OMEGA
     hidden = len(net.weight) - 1
     for k in range(hidden):
-        reach = _across(radius, slants[k])
+        error = 4 * net.theta * total
         for line, other in zip(lines, others, strict=True):
-            reach = reach + _across(line.error, other)
-        reach = reach + net.theta * total
-        ranges.low.append(centre - reach)
-        ranges.high.append(centre + reach)
-        line, weight = _line(centre - reach, centre + reach, net.slope[k]), net.weight[k + 1]
+            error = error + _across(line.error, other)
+        reach = _across(radius, slants[k]) + error
+        low, high = centre - reach, centre + reach
+        if trim is not None:
+            low, high = trim(k, slants[k], centre, reach, error * SLACK)
+        ranges.low.append(low)
+        ranges.high.append(high)
+        line, weight = _line(low, high, net.slope[k]), net.weight[k + 1]
         lines.append(line)
         total = product(np.abs(line.slope) * total + np.abs(line.shift) + line.error, net.magnitude[k + 1])
         total = total + net.size[k + 1] + OMEGA

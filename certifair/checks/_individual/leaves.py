@@ -15,12 +15,12 @@ from typing import Any, Final, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.checks._individual import counting, enclosures
+from certifair.checks._individual import bands, counting, enclosures, trimmed
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.counting import FALSIFIED, NEGATIVE, POSITIVE
 from certifair.checks._individual.floats import Array, quiet
 from certifair.checks._individual.points import Decided, Judge, level_errors
-from certifair.evidence.witness import MOST_FLIPS
+from certifair.evidence.witness import COUNTED, MOST_FLIPS, TRIMMED
 
 Ints = NDArray[np.int64]
 Pair = tuple[tuple[float, ...], tuple[float, ...]]
@@ -79,11 +79,15 @@ def leaves_at_once(judge: Judge) -> int:
 
 
 @quiet
-def bounded(judge: Judge, frame: Frame, low: Array, high: Array, along: Ints) -> tuple[Array, Array]:
-    """`counting.count` of boxes of units."""
+def bounded(judge: Judge, frame: Frame, low: Array, high: Array, kind: int, along: Ints) -> tuple[Array, Array]:
+    """What leaves of one kind prove: counts (boxes, levels, 4), of how many (boxes,)."""
     wide = frame.relaxed(low, high)
     box = enclosures.enclose(judge.net, *frame.hull(*wide))
     errors = level_errors(judge.net, box.ranges, frame.rounds)
+    if kind == TRIMMED:
+        return trimmed.count(judge.net, frame, low, high, box, errors)
+    if kind == COUNTED:
+        return bands.count(frame, low, high, box, errors)
     return counting.count(frame, low, high, box, errors, along)
 
 

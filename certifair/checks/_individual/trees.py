@@ -15,7 +15,7 @@ from certifair.checks._individual.counting import FALSIFIED, NEGATIVE, POSITIVE
 from certifair.checks._individual.floats import Array, quiet
 from certifair.checks._individual.leaves import Clock, Ints, Pair, bounded, enumerated, exactly, leaves_at_once
 from certifair.checks._individual.points import Judge
-from certifair.evidence.witness import COUNTED, COUNTEREXAMPLE, ENUMERATED, FIBRES, OPEN, SPLIT, Tree
+from certifair.evidence.witness import COUNTED, COUNTEREXAMPLE, ENUMERATED, FIBRES, OPEN, SPLIT, TRIMMED, Tree
 
 
 @final
@@ -63,7 +63,7 @@ class _Checker:
         self._splits = np.cumsum(self._kind == SPLIT)
         self._pair_of = np.cumsum(self._kind == COUNTEREXAMPLE) - 1
         self.result = np.zeros((len(tree.kind), 2, 4), dtype=np.int64 if frame.counts_in_floats else object)
-        self.visited = dict.fromkeys(range(6), 0)
+        self.visited = dict.fromkeys(range(7), 0)
         self._units: dict[int, tuple[Ints, NDArray[Any]]] = {}
         self.pairs: list[Pair] = []
 
@@ -94,21 +94,20 @@ class _Checker:
     def leaves(self, low: Array, high: Array, start: int) -> None:
         """The results of the leaves of one level."""
         kind = self._kind[start : start + len(low)]
-        places = {k: np.flatnonzero(kind == k) for k in range(1, 6)}
-        bounded = np.flatnonzero((kind == COUNTED) | (kind == FIBRES))
+        places = {k: np.flatnonzero(kind == k) for k in range(1, 7)}
         size = len(self._kind)
-        step = leaves_at_once(self._judge) if len(bounded) else 1
-        parts = [bounded[i : i + step] for i in range(0, len(bounded), step)]
+        bounded = [places[k] for k in (COUNTED, FIBRES, TRIMMED)]
+        step = leaves_at_once(self._judge) if any(map(len, bounded)) else 1
+        parts = [some[i : i + step] for some in bounded for i in range(0, len(some), step)]
 
         def bound(part: Ints) -> NDArray[Any]:
-            along = np.where(kind[part] == FIBRES, self._feature[start + part], -1)
-            return self._bounded(low[part].astype(np.float64), high[part].astype(np.float64), along)
+            low_, high_ = low[part].astype(np.float64), high[part].astype(np.float64)
+            return self._bounded(low_, high_, int(kind[part[0]]), self._feature[start + part])
 
         self._check_along(self._feature[start + places[FIBRES]])
         for part, found in self._clock.run(bound, ((len(p) / size, p) for p in parts)):
             self.result[start + part] = found
-            for k in (COUNTED, FIBRES):
-                self.visited[k] += int((kind[part] == k).sum())
+            self.visited[int(kind[part[0]])] += len(part)
         self._enumerate(low, high, start, places[ENUMERATED])
         for i in places[COUNTEREXAMPLE].tolist():
             pair = self._tree.pairs[self._pair_of[start + i]]
@@ -124,9 +123,9 @@ class _Checker:
             raise ValueError("fibres along a feature that is sensitive, relaxed, one-hot or none of the domain")
 
     @quiet
-    def _bounded(self, low: Array, high: Array, along: Ints) -> NDArray[Any]:
+    def _bounded(self, low: Array, high: Array, kind: int, along: Ints) -> NDArray[Any]:
         """(boxes, 2, 4), from enclosures."""
-        found, cells = bounded(self._judge, self._frame, low, high, along)
+        found, cells = bounded(self._judge, self._frame, low, high, kind, along)
         return exactly(self._frame, low, high, found, cells)
 
     def _enumerate(self, low: Array, high: Array, start: int, places: Ints) -> None:

@@ -42,8 +42,8 @@ ENDED: Final = 1e-15
 """An undecided share that is nothing but rounding."""
 
 
-TRIM: Final = False
-"""Whether leaves of kind 6 are proposed unless asked for: not before a checker counts them."""
+TRIM: Final = True
+"""Whether leaves of kind 6 are proposed unless asked for."""
 
 
 UNCOMPILED: Final = "the time was over before the search was compiled; that is done once, in half a minute, and kept"
