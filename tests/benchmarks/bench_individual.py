@@ -24,6 +24,7 @@ from rich.table import Table
 from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.rows_file import rows_of
 from certifair.evidence.witness import PAIR
+from certifair.individual.engines.base import Task
 from certifair.individual.engines.enumerate import enumerate_rows
 from certifair.individual.engines.sweep import sweep_rows
 from certifair.spec.domain import Domain
@@ -110,8 +111,9 @@ def enumerated() -> Iterator[Row]:
         for asked, question in questions(domain):
             total = len(rows) * (question.flips or 1)
             base = forward(layers, points_of(question, rows), total)
+            task = Task(layers, question, processes=CORES)
             repeats = 9 if total < 1e6 else 3 if total < 1e7 else 1
-            took, found = best(lambda: enumerate_rows(layers, question, rows, processes=CORES), repeats)  # noqa: B023
+            took, found = best(lambda: enumerate_rows(task, rows), repeats)  # noqa: B023
             unfair = found.about.code.count(PAIR) / len(rows)
             yield (
                 f"{name} {asked}, {total:,} points, {unfair:.2%} unfair",
@@ -131,14 +133,14 @@ def swept() -> Iterator[Row]:
             replace(f, sensitive=f.name == "age", kind="continuous" if f.name == "age" else f.kind)
             for f in domain.features
         )
-        question = Domain(domain.name, features)
+        task = Task(layers, Domain(domain.name, features))
         step = len(rows) // 200
         single = [
-            best(lambda: sweep_rows(layers, question, rows[i : i + 1], processes=1), 1)[0]  # noqa: B023
+            best(lambda: sweep_rows(task, rows[i : i + 1]), 1)[0]  # noqa: B023
             for i in range(0, len(rows), step)
         ]
         some = rows[::10]
-        whole = best(lambda: sweep_rows(layers, question, some, processes=1), 2)[0] / len(some)  # noqa: B023
+        whole = best(lambda: sweep_rows(task, some), 2)[0] / len(some)  # noqa: B023
         yield (
             f"{name} continuous age, a person",
             "1 ms",

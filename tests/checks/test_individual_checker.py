@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
 from array import array
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
-from certifair.checks._individual import by_integers, enclosures, integers
-from certifair.checks._individual.check import Checked, check_witness
+from certifair.checks._individual import enclosures, integers
+from certifair.checks._individual.check import check_witness
 from certifair.checks._individual.floats import Prepared
 from certifair.checks._individual.points import Judge
 from certifair.evidence.witness import (
@@ -32,124 +32,35 @@ from certifair.evidence.witness import (
     layers_to_json,
 )
 from certifair.spec.domain import Domain, Feature
-from certifair.spec.layers import Layer, Layers
+from tests.checks.witness_cases import (
+    WITHOUT_PAIRS,
+    check,
+    in_integers,
+    leaf,
+    random_domain,
+    random_tree,
+    row_box,
+    whole,
+)
+from tests.oracles.individual_brute import Truth, decode, encode, exact, flip_values, flipped, layer, net, true_of
 
 
-def network(rng, inputs, *, widths=None, slopes=(0.0,), grid=None, scale=1.0, relative=0.0):
+def network(rng, inputs, *, widths=None, slopes=(0.0,), grid=None, scale=1.0):
     """A network of random float32 weights; on a grid of multiples of 1/grid there are exact ties."""
     widths = [int(w) for w in rng.integers(1, 6, rng.integers(0, 4))] if widths is None else widths
     layers, n = [], inputs
     for k, m in enumerate([*widths, 1]):
         weight = rng.normal(size=(m, n)) if grid is None else rng.integers(-3, 4, (m, n)) / grid
         bias = rng.normal(size=m) * 2 if grid is None else rng.integers(-3, 4, m) / grid
-        weight, bias = (np.float32(v * (scale if k == 0 else 1)).astype(np.float64) for v in (weight, bias))
-        slope = np.ones(1) if k == len(widths) else rng.choice(np.float32(slopes).astype(np.float64), m)
-        rounds, none = np.full(m, n + 1), np.zeros(m)
-        layers.append(Layer(weight, bias, slope, np.zeros(m, np.int8), rounds, np.abs(bias), none + relative))
+        weight, bias = (np.float32(v * (scale if k == 0 else 1)) for v in (weight, bias))
+        layers.append(layer(weight, bias, 1.0 if k == len(widths) else rng.choice(np.float32(slopes), m)))
         n = m
-    return Layers(tuple(layers), True)
-
-
-def exact(layers, x):
-    h = [Fraction(v) for v in x]
-    for layer in layers.layers:
-        z = [
-            sum((Fraction(w) * v for w, v in zip(row, h, strict=True)), Fraction(b))
-            for row, b in zip(layer.weight.tolist(), layer.bias.tolist(), strict=True)
-        ]
-        h = [v if v >= 0 else Fraction(s) * v for v, s in zip(z, layer.slope.tolist(), strict=True)]
-    return h[0]
-
-
-def domain(rng, *, one_hot=True, relaxed=False, size=4):
-    features = []
-    for i in range(int(rng.integers(2, 5))):
-        if one_hot and rng.random() < 0.25:
-            features.append(Feature(f"f{i}", "one_hot", values=tuple("abc"[: rng.integers(1, 4)])))
-        else:
-            low = int(rng.integers(-3, 3))
-            eps = float(rng.integers(0, 2)) if relaxed and i else 0.0
-            features.append(Feature(f"f{i}", "integer", low, low + int(rng.integers(0, size)), eps=eps))
-    sensitive = {0} | ({1} if rng.random() < 0.3 and not features[1].eps else set())
-    order = rng.permutation(len(features))
-    marked = [
-        Feature(f.name, f.kind, f.low, f.high, f.values, i in sensitive, 0.0 if i in sensitive else f.eps)
-        for i, f in enumerate(features)
-    ]
-    return Domain("d", tuple(marked[i] for i in order))
-
-
-def flip_sets(d, box=None):
-    """Each unit of a box with all points of its flip set; box: ranges of values or positions."""
-    box = box or [(0, f.width - 1) if f.kind == "one_hot" else (int(f.low), int(f.high)) for f in d.features]
-    choices = [range(a, b + 1) for a, b in box]
-    unit = [i for i, f in enumerate(d.features) if not f.sensitive]
-    other = [i for i, f in enumerate(d.features) if f.sensitive]
-    for z in itertools.product(*(choices[i] for i in unit)):
-        spans = []
-        for i, v in zip(unit, z, strict=True):
-            f, e = d.features[i], int(d.features[i].eps)
-            spans.append(range(v, v + 1) if not e else range(max(v - e, int(f.low)), min(v + e, int(f.high)) + 1))
-        points = []
-        for moved in itertools.product(*spans):
-            for a in itertools.product(*(choices[i] for i in other)):
-                at = dict(zip([*unit, *other], [*moved, *a], strict=True))
-                points.append(point(d, [at[i] for i in range(len(d.features))]))
-        yield dict(zip(unit, z, strict=True)), points
-
-
-def point(d, places):
-    x = []
-    for f, v in zip(d.features, places, strict=True):
-        x += [float(v == j) for j in range(f.width)] if f.kind == "one_hot" else [float(v)]
-    return tuple(x)
-
-
-def truth(layers, d):
-    """How many units are positive, negative, unfair."""
-    found = [0, 0, 0]
-    for _, points in flip_sets(d):
-        signs = {exact(layers, x) > 0 for x in points}
-        found[2 if len(signs) == 2 else (0 if True in signs else 1)] += 1
-    return found
-
-
-def random_tree(rng, d, kinds, depth=3):
-    """Random splits; leaves of these kinds."""
-    kind, feature, cut = [], [], []
-    level = [[(0, f.width - 1) if f.kind == "one_hot" else (int(f.low), int(f.high)) for f in d.features]]
-    along = [i for i, f in enumerate(d.features) if not f.sensitive and not f.eps and f.kind == "integer"]
-    for deep in range(depth + 1):
-        below = []
-        for box in level:
-            wide = [i for i, (a, b) in enumerate(box) if b > a]
-            if deep < depth and wide and rng.random() < 0.7:
-                i = int(rng.choice(wide))
-                c = int(rng.integers(box[i][0] + 1, box[i][1] + 1))
-                left, right = list(box), list(box)
-                left[i], right[i] = (box[i][0], c - 1), (c, box[i][1])
-                below += [left, right]
-                kind.append(SPLIT), feature.append(i), cut.append(float(c))
-                continue
-            one = int(rng.choice(kinds))
-            if one == FIBRES and not along:
-                one = COUNTED
-            kind.append(one), feature.append(int(rng.choice(along)) if one == FIBRES else 0), cut.append(0.0)
-        level = below
-    return Tree(bytes(kind), array("H", feature), array("d", cut))
-
-
-def check(layers, d, about, rows=None, **options) -> Checked:
-    return check_witness(Witness(layers_to_json(layers), d, about, "test"), layers, d, rows, **options)
-
-
-def leaf(kind, feature=0):
-    return Tree(bytes([kind]), array("H", [feature]), array("d", [0.0]))
+    return net(*layers)
 
 
 def random_case(seed, **options):
     rng = np.random.default_rng(seed)
-    d = domain(rng, **options)
+    d = random_domain(rng, eps=1, **options)
     grid = [None, 1, 2][seed % 3]
     slopes = [(0.0,), (0.0, 0.1), (0.0, 1.0), (0.5, -0.25, 2.0, 1.0)][seed % 4]
     scale = [1.0, 1.0, 1e-20, 1e20][seed % 4] if grid is None else 1.0
@@ -162,7 +73,7 @@ def test_enumerating_is_exact(seed, relaxed):
     _, layers, d = random_case(seed, relaxed=relaxed)
     shares = check(layers, d, leaf(ENUMERATED)).shares
     real, single = shares["real"], shares["float32"]
-    assert [real.positive, real.negative, real.falsified] == truth(layers, d)
+    assert Truth(real.positive, real.negative, real.falsified) == true_of(layers, d)
     assert real.undecided == 0
     assert single.certified <= real.certified
     assert single.falsified <= real.falsified
@@ -172,52 +83,34 @@ def test_enumerating_is_exact(seed, relaxed):
 @pytest.mark.parametrize("seed", range(80))
 def test_leaves_never_claim_more_than_is_true(seed, relaxed):
     rng, layers, d = random_case(seed + 1000, relaxed=relaxed, size=12 if seed % 2 else 4)
-    positive, negative, unfair = truth(layers, d)
+    truth = true_of(layers, d)
     for _ in range(4):
-        tree = random_tree(rng, d, [OPEN, ENUMERATED, COUNTED, FIBRES, TRIMMED])
+        tree = random_tree(rng, d, WITHOUT_PAIRS)
         for share in check(layers, d, tree).shares.values():
-            assert share.positive <= positive
-            assert share.negative <= negative
-            assert share.positive + share.negative + share.mixed <= positive + negative
-            assert share.falsified <= unfair
-
-
-def in_integers(layers, d, about, rows=()):
-    return by_integers.check(Witness(layers_to_json(layers), d, about, "test"), rows)
+            assert not truth.faults(share)
 
 
 @pytest.mark.parametrize("relaxed", [False, True])
 @pytest.mark.parametrize("seed", range(25))
 def test_integers_agree_and_never_claim_more_than_is_true(seed, relaxed):
     rng, layers, d = random_case(seed + 2000, relaxed=relaxed)
-    positive, negative, unfair = truth(layers, d)
+    truth = true_of(layers, d)
     real, single = in_integers(layers, d, leaf(ENUMERATED))
-    assert real == (positive, negative, 0, unfair)
+    assert real == (truth.positive, truth.negative, 0, truth.unfair)
     shares = check(layers, d, leaf(ENUMERATED)).shares["float32"]
-    assert abs(shares.falsified - single[3]) + abs(shares.positive - single[0]) + abs(shares.negative - single[1]) == 0
-    tree = random_tree(rng, d, [OPEN, ENUMERATED, COUNTED, FIBRES, TRIMMED], depth=2)
-    for p, n, m, f in in_integers(layers, d, tree):
-        assert p <= positive
-        assert n <= negative
-        assert p + n + m <= positive + negative
-        assert f <= unfair
+    assert single == (shares.positive, shares.negative, 0, shares.falsified)
+    tree = random_tree(rng, d, WITHOUT_PAIRS, depth=2)
+    for counts in in_integers(layers, d, tree):
+        assert not truth.faults(counts)
 
 
 def rows_of(rng, d, n):
-    return np.array([point(d, [int(rng.integers(a, b + 1)) for a, b in whole(d)]) for _ in range(n)])
-
-
-def whole(d):
-    return [(0, f.width - 1) if f.kind == "one_hot" else (int(f.low), int(f.high)) for f in d.features]
+    return np.array([encode(d, [int(rng.integers(a, b + 1)) for a, b in whole(d)]) for _ in range(n)])
 
 
 def row_points(d, row):
     """All points of a row's flip set."""
-    places = [
-        row[list(c)].argmax() if f.kind == "one_hot" else row[c[0]] for f, c in zip(d.features, d.columns, strict=True)
-    ]
-    box = [e if f.sensitive else (int(p), int(p)) for f, p, e in zip(d.features, places, whole(d), strict=True)]
-    return next(flip_sets(d, box))[1]
+    return [tuple(encode(d, values)) for values in flip_values(d, decode(d, row))]
 
 
 def row_truth(layers, d, row):
@@ -238,8 +131,7 @@ def test_rows_by_enumeration_and_by_pairs(seed, relaxed):
     for row, pair in pairs.items():
         assert set(pair) <= set(row_points(d, rows[row]))
         assert exact(layers, pair[0]) > 0 >= exact(layers, pair[1])
-    flipped = [c for f, cs in zip(d.features, d.columns, strict=True) if f.sensitive or f.eps for c in cs]
-    points = array("d", [x[c] for row in sorted(pairs) for x in pairs[row] for c in flipped])
+    points = array("d", [x[c] for row in sorted(pairs) for x in pairs[row] for c in flipped(d)])
     about = Rows(bytes([PAIR if i in pairs else UNDECIDED for i in range(8)]), points)
     by_pairs = check(layers, d, about, rows)
     assert by_pairs.verdicts["real"].tolist() == [2 if i in pairs else 0 for i in range(8)]
@@ -254,24 +146,12 @@ def test_trees_over_flip_sets(seed, relaxed):
     rows = rows_of(rng, d, 4)
     wanted = [row_truth(layers, d, row) for row in rows]
     for kinds in ([ENUMERATED], [ENUMERATED, COUNTED, OPEN]):
-        trees = []
-        for row in rows:
-            (box,) = [flip_box(d, row)]
-            free = Domain("x", tuple(Feature(f"{i}", "integer", a, b, sensitive=True) for i, (a, b) in enumerate(box)))
-            trees.append(random_tree(rng, free, kinds))
-        about = Rows(bytes([TREE]) * 4, trees=tuple(trees))
+        trees = tuple(random_tree(rng, d, kinds, row_box(d, decode(d, row))) for row in rows)
+        about = Rows(bytes([TREE]) * 4, trees=trees)
         found = check(layers, d, about, rows).verdicts["real"].tolist()
         by_integers_ = [v[0] for v in in_integers(layers, d, about, rows.tolist())]
         for verdicts in (found, by_integers_):
             assert all(v in ((w,) if kinds == [ENUMERATED] else (0, w)) for v, w in zip(verdicts, wanted, strict=True))
-
-
-def flip_box(d, row):
-    places = [
-        row[list(c)].argmax() if f.kind == "one_hot" else row[c[0]] for f, c in zip(d.features, d.columns, strict=True)
-    ]
-    spans = [(max(p - f.eps, a), min(p + f.eps, b)) for f, p, (a, b) in zip(d.features, places, whole(d), strict=True)]
-    return [e if f.sensitive else (int(s[0]), int(s[1])) for f, s, e in zip(d.features, spans, whole(d), strict=True)]
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -324,17 +204,7 @@ def sampled(rng, features, row):
 
 
 def line_network(*weights, bias=0.0):
-    rounds = np.full(1, len(weights) + 1)
-    layer = Layer(
-        np.array([weights], dtype=float),
-        np.array([bias]),
-        np.ones(1),
-        np.zeros(1, np.int8),
-        rounds,
-        np.array([abs(bias)]),
-        np.zeros(1),
-    )
-    return Layers((layer,), True)
+    return net(layer([weights], [bias], 1.0))
 
 
 @pytest.mark.parametrize("kind", [COUNTED, FIBRES, TRIMMED])
@@ -374,14 +244,10 @@ def test_a_tie_is_no_positive_decision():
 
 def test_a_backdoor_narrower_than_rounding_is_seen():
     """f = relu(x·2^40 − 2^40) − relu(x·2^40 − 2^40 − 1/2) − … at a single value: positive only there."""
-    weight, bias = np.array([[1.0, 2.0**40], [1.0, 2.0**40]]), np.array([-(2.0**40), -(2.0**40) - 1])
-    spike = Layer(weight, bias, np.zeros(2), np.zeros(2, np.int8), np.full(2, 3), np.abs(bias), np.zeros(2))
-    last = Layer(
-        np.array([[1.0, -2.0]]), np.zeros(1), np.ones(1), np.zeros(1, np.int8), np.full(1, 3), np.zeros(1), np.zeros(1)
-    )
-    layers = Layers((spike, last), False)
+    spike = layer([[1.0, 2.0**40], [1.0, 2.0**40]], [-(2.0**40), -(2.0**40) - 1])
+    layers = net(spike, layer([[1.0, -2.0]], [0.0], 1.0), float32=False)
     d = Domain("d", (Feature("a", "integer", 0, 1, sensitive=True), Feature("z", "integer", 0, 2)))
-    assert truth(layers, d) == [0, 2, 1]
+    assert true_of(layers, d) == Truth(0, 2, 1)
     shares = check(layers, d, leaf(ENUMERATED)).shares
     assert shares["real"].falsified == 1
     assert shares["float32"].undecided == 1
@@ -389,18 +255,17 @@ def test_a_backdoor_narrower_than_rounding_is_seen():
 
 def test_overflow_proves_nothing():
     layers = network(np.random.default_rng(0), 2, widths=[3, 3, 3], scale=1e30)
-    huge = Layers(tuple(Layer(**{**x.__dict__, "weight": x.weight * 1e200}) for x in layers.layers), True)
+    huge = net(*(replace(x, weight=x.weight * 1e200) for x in layers.layers))
     d = Domain("d", (Feature("a", "integer", -1, 1, sensitive=True), Feature("z", "integer", -1, 1)))
     for kind in (COUNTED, FIBRES, TRIMMED):
         assert all(s.undecided == 1 for s in check(huge, d, leaf(kind, 1)).shares.values())
-    positive, negative, unfair = truth(huge, d)
     real = check(huge, d, leaf(ENUMERATED)).shares["real"]
-    assert (real.positive, real.negative, real.falsified) == (positive, negative, unfair)
+    assert Truth(real.positive, real.negative, real.falsified) == true_of(huge, d)
 
 
 def test_weights_that_are_not_exact_leave_what_is_near_undecided():
-    layers = network(np.random.default_rng(0), 2, widths=[], grid=1, relative=0.0)
-    near = Layers(tuple(Layer(**{**x.__dict__, "relative": np.full(1, 0.5)}) for x in layers.layers), True)
+    layers = network(np.random.default_rng(0), 2, widths=[], grid=1)
+    near = net(*(replace(x, relative=np.full(1, 0.5)) for x in layers.layers))
     d = Domain("d", (Feature("a", "integer", -1, 1, sensitive=True), Feature("z", "integer", -3, 3)))
     exact_, loose = (check(x, d, leaf(ENUMERATED)).shares["real"] for x in (layers, near))
     assert loose.undecided > exact_.undecided == 0
@@ -409,15 +274,15 @@ def test_weights_that_are_not_exact_leave_what_is_near_undecided():
 def test_a_counterexample_counts_as_one_unit():
     d = Domain("d", (Feature("a", "integer", 0, 3, sensitive=True), Feature("z", "integer", 0, 9)))
     layers = line_network(1.0, 2.0, bias=-6.5)
-    tree = Tree(bytes([COUNTEREXAMPLE]), array("H", [0]), array("d", [0.0]), (((3.0, 2.0), (0.0, 2.0)),))
+    tree = leaf(COUNTEREXAMPLE, 0, ((3.0, 2.0), (0.0, 2.0)))
     assert check(layers, d, tree).shares["real"].falsified == 1
     assert [c[3] for c in in_integers(layers, d, tree)] == [1, 1]
     for pair in (((3.0, 2.0), (0.0, 3.0)), ((4.0, 2.0), (0.0, 2.0)), ((3.0, 2.5), (0.0, 2.5)), ((3.0,), (0.0,))):
-        wrong = Tree(bytes([COUNTEREXAMPLE]), array("H", [0]), array("d", [0.0]), (pair,))
+        wrong = leaf(COUNTEREXAMPLE, 0, pair)
         for checker in (check, in_integers):
             with pytest.raises(ValueError, match=r"counterexample|wrong length"):
                 checker(layers, d, wrong)
-    fair = Tree(bytes([COUNTEREXAMPLE]), array("H", [0]), array("d", [0.0]), (((3.0, 9.0), (0.0, 9.0)),))
+    fair = leaf(COUNTEREXAMPLE, 0, ((3.0, 9.0), (0.0, 9.0)))
     assert check(layers, d, fair).shares["real"].falsified == 0
 
 
@@ -498,12 +363,7 @@ def test_enclosures_hold_for_values_and_differences(seed):
 
 def test_a_sweep_sees_a_tie_at_a_single_point():
     """f = |a| on [−1, 2]: 0 at 0 only, which halving never meets."""
-    weight = np.array([[1.0], [-1.0]])
-    bend = Layer(weight, np.zeros(2), np.zeros(2), np.zeros(2, np.int8), np.full(2, 2), np.zeros(2), np.zeros(2))
-    last = Layer(
-        np.ones((1, 2)), np.zeros(1), np.ones(1), np.zeros(1, np.int8), np.full(1, 3), np.zeros(1), np.zeros(1)
-    )
-    layers = Layers((bend, last), True)
+    layers = net(layer([[1.0], [-1.0]], [0.0, 0.0]), layer([[1.0, 1.0]], [0.0], 1.0))
     d = Domain("d", (Feature("a", "continuous", -1.0, 2.0, sensitive=True),))
     about, rows = Rows(bytes([SWEPT])), np.array([[1.0]])
     assert check(layers, d, about, rows).verdicts["real"].tolist() == [2]

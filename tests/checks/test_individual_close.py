@@ -14,15 +14,11 @@ from certifair.checks._individual.floats import Prepared
 from certifair.checks._individual.points import Judge
 from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.witness import layers_to_json, plain_layers
-from certifair.spec.layers import Layer, Layers, layers_of
+from certifair.spec.layers import Layers, layers_of
+from tests.oracles.individual_brute import layer, net
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 F32 = np.float32
-
-
-def layer(weight: np.ndarray, bias: np.ndarray, slope: float) -> Layer:
-    m, rounds = len(weight), (weight != 0).sum(axis=1) + 1
-    return Layer(weight, bias, np.full(m, slope), np.zeros(m, dtype=np.int8), rounds, np.abs(bias), np.zeros(m))
 
 
 def random_layers(rng: np.random.Generator, sizes: tuple[int, ...] = (5, 6, 4, 1)) -> Layers:
@@ -30,7 +26,7 @@ def random_layers(rng: np.random.Generator, sizes: tuple[int, ...] = (5, 6, 4, 1
     for k, (n, m) in enumerate(itertools.pairwise(sizes)):
         weight = rng.normal(size=(m, n)).astype(F32).astype(float)
         found.append(layer(weight, rng.normal(size=m).astype(F32).astype(float), float(k == len(sizes) - 2)))
-    return Layers(tuple(found), float32=True)
+    return net(*found)
 
 
 def total(terms: list[np.float32], rng: np.random.Generator, how: int) -> np.float32:
@@ -61,12 +57,12 @@ def test_no_execution_leaves_the_bound(seed: int) -> None:
     """And the bound is no looser than `floats.drift`'s, and used up to a good part somewhere."""
     rng = np.random.default_rng(seed)
     layers = random_layers(rng)
-    net = Prepared(layers)
+    ready = Prepared(layers)
     x = rng.integers(-20, 20, size=5).astype(float)
-    ranges = floats.evaluate(net, x[None])
-    bound = close.drift32(net, ranges, x)
-    assert net.claimed32 is not None
-    assert bound <= floats.drift(net, net.claimed32, ranges)[0] * 1.01 or not np.isfinite(bound)
+    ranges = floats.evaluate(ready, x[None])
+    bound = close.drift32(ready, ranges, x)
+    assert ready.claimed32 is not None
+    assert bound <= floats.drift(ready, ready.claimed32, ranges)[0] * 1.01 or not np.isfinite(bound)
     exact = (ranges.low[-1][0, 0] + ranges.high[-1][0, 0]) / 2
     for how in (0, 0, 0, 0, 0, 1, -1):
         assert abs(execution(layers, x, rng, how) - exact) <= bound
@@ -74,8 +70,8 @@ def test_no_execution_leaves_the_bound(seed: int) -> None:
 
 def test_small_integers_are_exact() -> None:
     """f = max(x + y − 3, 0) + x − 2 at x = 2, y = 1: exactly 0, in any order."""
-    first = layer(np.array([[1.0, 1.0], [1.0, 0.0]]), np.array([-3.0, 0.0]), 0.0)
-    layers = Layers((first, layer(np.array([[1.0, 1.0]]), np.array([-2.0]), 1.0)), float32=True)
+    first = layer([[1.0, 1.0], [1.0, 0.0]], [-3.0, 0.0])
+    layers = net(first, layer([[1.0, 1.0]], [-2.0], 1.0))
     judge = Judge.of(Prepared(layers))
     assert judge.signs(np.array([[2.0, 1.0], [2.0, 2.0]])).tolist() == [[-1, -1], [1, 1]]
 
@@ -93,16 +89,14 @@ def test_small_integers_are_exact() -> None:
     ],
 )
 def test_what_float32_holds(terms: list[object], fits: bool) -> None:
-    weight, bias = np.array([terms[0]], dtype=float), np.array([terms[1]], dtype=float)
-    net = Prepared(Layers((layer(weight, bias, 1.0),), float32=True))
-    plain = plain_layers(layers_to_json(net.layers))
+    plain = plain_layers(layers_to_json(net(layer([terms[0]], [terms[1]], 1.0))))
     assert integers.sums_only(plain)
     assert integers.exact32(plain, [Fraction(1)] * 2) is fits
 
 
 def test_inputs_that_are_no_float32_are_not_exact() -> None:
     """An input that float32 makes infinite gives nan with a weight of 0; one between two float32 is rounded first."""
-    judge = Judge.of(Prepared(Layers((layer(np.array([[0.0, 1.0]]), np.array([0.0]), 1.0),), float32=True)))
+    judge = Judge.of(Prepared(net(layer([[0.0, 1.0]], [0.0], 1.0))))
     assert judge.signs(np.array([[1e39, 0.0], [0.0, 0.0], [0.1, 0.0]])).tolist() == [[-1, 0], [-1, -1], [-1, 0]]
 
 

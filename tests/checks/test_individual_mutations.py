@@ -7,44 +7,33 @@ every float32 execution is so of the real f. Counts of float32 claims are also h
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, final
 
 import numpy as np
 import pytest
 
-from certifair.checks._individual import by_integers
 from certifair.checks._individual.check import check_witness
 from certifair.evidence.witness import (
     ALL,
     COUNTED,
     COUNTEREXAMPLE,
     ENUMERATED,
-    FIBRES,
     OPEN,
     PAIR,
-    SPLIT,
     SWEPT,
     TREE,
-    TRIMMED,
     Rows,
     Tree,
     Witness,
     layers_to_json,
 )
-from certifair.spec.domain import Domain, Feature
+from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
+from tests.checks.witness_cases import LEAVES, WITHOUT_PAIRS, in_integers, leaf, random_domain, random_tree, row_box
 from tests.oracles import individual_brute as brute
 
-KINDS = {
-    "OPEN": OPEN,
-    "ENUMERATED": ENUMERATED,
-    "COUNTED": COUNTED,
-    "FIBRES": FIBRES,
-    "COUNTEREXAMPLE": COUNTEREXAMPLE,
-    "TRIMMED": TRIMMED,
-}
 CODES = {"ALL": ALL, "PAIR": PAIR, "SWEPT": SWEPT, "TREE": TREE}
 MUTANTS = 1000
 NETWORKS = 40
@@ -69,21 +58,6 @@ def random_network(rng: np.random.Generator, inputs: int, style: int) -> Layers:
     return brute.net(*layers, float32=all((np.abs(x.slope) <= 1).all() for x in layers))
 
 
-def random_domain(rng: np.random.Generator, *, relaxed: bool, size: int) -> Domain:
-    """Integer and one-hot features, one or two of them sensitive, in any order."""
-    features = []
-    for i in range(int(rng.integers(2, 5))):
-        if rng.random() < 0.3:
-            features.append(Feature(f"f{i}", "one_hot", values=tuple("abcd"[: rng.integers(1, 5)])))
-        else:
-            low = int(rng.integers(-4, 4))
-            eps = float(rng.integers(0, 3)) if relaxed else 0.0
-            features.append(Feature(f"f{i}", "integer", low, low + int(rng.integers(0, size)), eps=eps))
-    for i in range(1 + (rng.random() < 0.3)):
-        features[i] = replace(features[i], sensitive=True, eps=0.0)
-    return Domain("d", tuple(features[i] for i in rng.permutation(len(features))))
-
-
 @final
 @dataclass(frozen=True)
 class Case:
@@ -97,6 +71,10 @@ class Case:
     truth: brute.Truth
     common: brute.Truth
     values: Any
+
+    def tree(self, rng: np.random.Generator, kinds: list[int], box: Any = None, *, depth: int = 3) -> Tree:
+        """With counterexamples in boxes where there are."""
+        return random_tree(rng, self.domain, kinds, box, depth=depth, pair_in=lambda b: unfair_pair(rng, self, b))
 
     def check(self, about: Tree | Rows, rows: Any = None) -> Any:
         return check_witness(Witness(self.json, self.domain, about, "mutant"), self.layers, self.domain, rows)
@@ -131,36 +109,6 @@ def cases() -> list[Case]:
     return [make_case(rng, style) for style in range(NETWORKS)]
 
 
-def whole(domain: Domain) -> list[tuple[float, float]]:
-    return [(0.0, f.width - 1.0) if f.kind == "one_hot" else (f.low, f.high) for f in domain.features]
-
-
-def random_tree(rng: np.random.Generator, case: Case, kinds: list[int], box: Any = None, depth: int = 3) -> Tree:
-    """Random splits of the box, of sensitive features too; leaves of these kinds; counterexamples where there are."""
-    domain = case.domain
-    kind, feature, cut, pairs = [], [], [], []
-    level = [list(box or whole(domain))]
-    straight = [i for i, f in enumerate(domain.features) if not f.sensitive and not f.eps and f.kind == "integer"]
-    for deep in range(depth + 1):
-        below = []
-        for ranges in level:
-            wide = [i for i, (a, b) in enumerate(ranges) if b > a]
-            if deep < depth and wide and rng.random() < 0.6:
-                i = int(rng.choice(wide))
-                c = float(rng.integers(ranges[i][0] + 1, ranges[i][1] + 1))
-                below += [[*ranges[:i], half, *ranges[i + 1 :]] for half in ((ranges[i][0], c - 1), (c, ranges[i][1]))]
-                kind, feature, cut = [*kind, SPLIT], [*feature, i], [*cut, c]
-                continue
-            one = int(rng.choice(kinds))
-            pair = unfair_pair(rng, case, ranges) if one == COUNTEREXAMPLE else None
-            one = OPEN if one == COUNTEREXAMPLE and pair is None else COUNTED if one == FIBRES and not straight else one
-            pairs += [pair] if pair is not None and one == COUNTEREXAMPLE else []
-            kind, cut = [*kind, one], [*cut, 0.0]
-            feature = [*feature, int(rng.choice(straight)) if one == FIBRES else 0]
-        level = below
-    return Tree(bytes(kind), array("H", feature), array("d", cut), tuple(pairs))
-
-
 def unfair_pair(rng: np.random.Generator, case: Case, box: Any) -> Any:
     """Two points of a flip set; mostly of an unfair unit of the box, if it has one."""
     domain = case.domain
@@ -182,10 +130,8 @@ def unfair_pair(rng: np.random.Generator, case: Case, box: Any) -> Any:
 
 def in_box(domain: Domain, point: Any, box: Any) -> bool:
     """Whether its sensitive values are."""
-    return all(
-        not f.sensitive or a <= (point[list(cs)].argmax() if f.kind == "one_hot" else point[cs[0]]) <= b
-        for f, cs, (a, b) in zip(domain.features, domain.columns, box, strict=True)
-    )
+    values = zip(domain.features, brute.decode(domain, point), box, strict=True)
+    return all(not f.sensitive or a <= v <= b for f, v, (a, b) in values)
 
 
 def mutated_tree(rng: np.random.Generator, tree: Tree) -> Tree:
@@ -236,16 +182,16 @@ def mutate_pair(rng: np.random.Generator, pair: list[list[float]]) -> None:
             (point.pop if rng.random() < 0.5 else lambda: point.append(0.0))()
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", LEAVES)
 def test_mutated_trees_of_a_domain_never_claim_what_is_false(name, capsys):
     """Leaves mostly of this kind."""
-    rng = np.random.default_rng(KINDS[name])
-    kinds = [KINDS[name]] * 4 + [OPEN, ENUMERATED, COUNTED, FIBRES, TRIMMED]
+    rng = np.random.default_rng(LEAVES[name])
+    kinds = [LEAVES[name]] * 4 + WITHOUT_PAIRS
     refused = accepted = claiming = made = 0
     while made < MUTANTS:
         case = cases()[int(rng.integers(0, NETWORKS))]
-        tree = random_tree(rng, case, kinds, depth=int(rng.integers(0, 4)))
-        if KINDS[name] not in tree.kind:
+        tree = case.tree(rng, kinds, depth=int(rng.integers(0, 4)))
+        if LEAVES[name] not in tree.kind:
             continue
         made += 1
         try:
@@ -269,29 +215,15 @@ def test_mutated_trees_checked_in_integers_never_claim_what_is_false():
         case = cases()[int(rng.integers(0, NETWORKS))]
         if len(case.units.points) > 200:
             continue
-        tree = random_tree(rng, case, list(KINDS.values()), depth=2)
+        tree = case.tree(rng, list(LEAVES.values()), depth=2)
         try:
-            about = mutated_tree(rng, tree)
-            real, single = by_integers.check(Witness(case.json, case.domain, about, "mutant"))
+            levels = in_integers(case.layers, case.domain, mutated_tree(rng, tree))
         except ValueError:
             continue
-        claiming += any(real)
-        for p, n, m, f in (real, single):
-            assert p <= case.truth.positive
-            assert n <= case.truth.negative
-            assert p + n + m <= case.truth.positive + case.truth.negative
-            assert f <= case.truth.unfair
+        claiming += any(levels[0])
+        for counts in levels:
+            assert not case.truth.faults(counts)
     assert claiming > 50
-
-
-def row_box(domain: Domain, unit: Any) -> list[tuple[float, float]]:
-    """The values of the flip set."""
-    ends = zip(domain.features, unit, whole(domain), strict=True)
-    return [e if f.sensitive else (max(v - f.eps, e[0]), min(v + f.eps, e[1])) for f, v, e in ends]
-
-
-def flipped_columns(domain: Domain) -> list[int]:
-    return [c for f, cs in zip(domain.features, domain.columns, strict=True) if f.sensitive or f.eps for c in cs]
 
 
 def random_rows(rng: np.random.Generator, case: Case, code: int) -> tuple[Rows, Any, Any]:
@@ -312,7 +244,7 @@ def random_rows(rng: np.random.Generator, case: Case, code: int) -> tuple[Rows, 
         if code == PAIR:
             high, low = own[case.values[own]], own[~case.values[own]]
             for side in (high if len(high) else own, low if len(low) else own):
-                pairs.extend(case.units.points[rng.choice(side)][flipped_columns(case.domain)].tolist())
+                pairs.extend(case.units.points[rng.choice(side)][brute.flipped(case.domain)].tolist())
         if code == TREE:
             kinds = [ENUMERATED, COUNTED, COUNTED, OPEN, COUNTEREXAMPLE]
             trees.append(row_tree(rng, case, u, kinds, box))
@@ -321,12 +253,12 @@ def random_rows(rng: np.random.Generator, case: Case, code: int) -> tuple[Rows, 
 
 def row_tree(rng: np.random.Generator, case: Case, unit: int, kinds: list[int], box: Any) -> Tree:
     """A tree over one flip set; counterexamples are taken from all of it, in its box or not."""
-    tree = random_tree(rng, case, [k for k in kinds if k != COUNTEREXAMPLE], box)
+    tree = case.tree(rng, [k for k in kinds if k != COUNTEREXAMPLE], box)
     own = np.flatnonzero(case.units.owner == unit)
     if rng.random() < 0.7:
         return tree
     points = tuple(tuple(case.units.points[rng.choice(own)].tolist()) for _ in range(2))
-    return Tree(bytes([COUNTEREXAMPLE]), array("H", [0]), array("d", [0.0]), (points,))
+    return leaf(COUNTEREXAMPLE, 0, points)
 
 
 def mutated_rows(rng: np.random.Generator, about: Rows, rows: Any) -> tuple[Rows, Any]:

@@ -8,10 +8,11 @@ import mpmath
 import numpy as np
 import pytest
 
-from certifair.checks._individual.check import check_witness
-from certifair.evidence.witness import ALL, COUNTED, ENUMERATED, PAIR, SPLIT, SWEPT, Rows, Tree, Witness, layers_to_json
+from certifair.evidence.witness import ALL, COUNTED, ENUMERATED, PAIR, SPLIT, SWEPT, Rows, Tree
 from certifair.spec.domain import Domain, Feature
-from certifair.spec.layers import CURVES, Layer, Layers
+from certifair.spec.layers import CURVES, Layers
+from tests.checks.witness_cases import check, leaf
+from tests.oracles.individual_brute import layer, named_layer, net
 
 DOMAIN = Domain(
     "d",
@@ -25,19 +26,11 @@ UNITS = [0, 1, 2, 3]
 FLIPS = [(a, c) for a in range(-2, 3) for c in ((1, 0), (0, 1))]
 
 
-def layer(weight: np.ndarray, bias: np.ndarray, *curves: str) -> Layer:
-    m = len(weight)
-    codes = np.array([CURVES.index("" if name == "relu" else name) for name in curves or [""] * m], dtype=np.int8)
-    slope = np.array([0.0 if name == "relu" else 1.0 for name in curves or [""] * m])
-    rounds = np.full(m, weight.shape[1] + 1, dtype=np.int64)
-    return Layer(weight, bias, slope, codes, rounds, np.abs(bias), np.zeros(m))
-
-
 def random_layers(seed: int) -> Layers:
     rng = np.random.default_rng(seed)
-    first = layer(rng.normal(size=(4, 4)), rng.normal(size=4), "tanh", "sigmoid", "relu", "tanh")
-    second = layer(rng.normal(size=(3, 4)), rng.normal(size=3), "sigmoid", "relu", "tanh")
-    return Layers((first, second, layer(rng.normal(size=(1, 3)), rng.normal(size=1) / 4)), float32=False)
+    first = named_layer(rng.normal(size=(4, 4)), rng.normal(size=4), "tanh", "sigmoid", "relu", "tanh")
+    second = named_layer(rng.normal(size=(3, 4)), rng.normal(size=3), "sigmoid", "relu", "tanh")
+    return net(first, second, layer(rng.normal(size=(1, 3)), rng.normal(size=1) / 4, 1.0), float32=False)
 
 
 def value(layers: Layers, x: list[float]) -> mpmath.mpf:
@@ -69,34 +62,33 @@ def test_points_are_decided(seed: int) -> None:
     layers = random_layers(seed)
     fair = truth(layers)
     rows = np.array([[0, b, 1, 0] for b in UNITS], dtype=float)
-    found = check_witness(Witness(layers_to_json(layers), DOMAIN, Rows(bytes([ALL] * 4)), ""), layers, DOMAIN, rows)
+    found = check(layers, DOMAIN, Rows(bytes([ALL] * 4)), rows)
     assert found.verdicts["real"].tolist() == [1 if one else 2 for one in fair]
     assert not found.verdicts["float32"].any()
     for row, (positive, negative) in found.pairs:
         assert not fair[row]
         assert value(layers, list(positive)) > 0 >= value(layers, list(negative))
     tree = Tree(bytes([SPLIT, ENUMERATED, ENUMERATED]), array("H", [1, 0, 0]), array("d", [2.0, 0, 0]))
-    shares = check_witness(Witness(layers_to_json(layers), DOMAIN, tree, ""), layers, DOMAIN).shares["real"]
+    shares = check(layers, DOMAIN, tree).shares["real"]
     assert (shares.certified * 4, shares.falsified) == (sum(fair), 4 - sum(fair))
 
 
 def test_a_tie_is_not_decided() -> None:
     """f is about 1e-17: no ball of float64 numbers tells on which side of 0."""
-    tied = layer(np.array([[1.0, 0, 0, 0]]), np.array([0.0]), "tanh")
-    shifted = layer(np.array([[1.0]]), np.array([float(np.tanh(1.0))]))
-    layers = Layers((tied, shifted), float32=False)  # f(−1) = tanh(1) rounded, less tanh(1): some 1e-17
+    tied = named_layer([[1.0, 0, 0, 0]], [0.0], "tanh")
+    layers = net(
+        tied, layer([[1.0]], [np.tanh(1.0)], 1.0), float32=False
+    )  # f(−1) = tanh(1) rounded, less tanh(1): some 1e-17
     rows = np.array([[-1.0, 0, 1, 0]])
     domain = Domain("d", (Feature("a", "integer", -1, -1, sensitive=True), *DOMAIN.features[1:]))
-    found = check_witness(Witness(layers_to_json(layers), domain, Rows(bytes([ALL])), ""), layers, domain, rows)
+    found = check(layers, domain, Rows(bytes([ALL])), rows)
     assert found.verdicts["real"].tolist() == [0]
 
 
-@pytest.mark.parametrize("about", [Tree(bytes([COUNTED]), array("H", [0]), array("d", [0.0])), Rows(bytes([SWEPT]))])
+@pytest.mark.parametrize("about", [leaf(COUNTED), Rows(bytes([SWEPT]))])
 def test_boxes_are_not_decided(about: Tree | Rows) -> None:
     layers = random_layers(0)
-    found = check_witness(
-        Witness(layers_to_json(layers), DOMAIN, about, ""), layers, DOMAIN, np.array([[0.0, 0, 1, 0]])
-    )
+    found = check(layers, DOMAIN, about, np.array([[0.0, 0, 1, 0]]))
     if isinstance(about, Tree):
         assert found.shares["real"].undecided == 1
     else:
@@ -111,7 +103,5 @@ def test_a_pair_is_looked_at() -> None:
     two = next(point for point, sign in signs.items() if not sign)
     for pair, verdict in (((one, two), 2), ((two, one), 2), ((one, one), 0)):
         rows = Rows(bytes([PAIR]), array("d", [float(v) for point in pair for v in point]))
-        found = check_witness(
-            Witness(layers_to_json(layers), DOMAIN, rows, ""), layers, DOMAIN, np.array([[0.0, b, 1, 0]])
-        )
+        found = check(layers, DOMAIN, rows, np.array([[0.0, b, 1, 0]]))
         assert found.verdicts["real"].tolist() == [verdict]

@@ -271,7 +271,7 @@ def test_coefficients_are_right(levels):
     rng = np.random.default_rng(levels)
     widest = np.pi / max(levels - 1, 1)
     x = np.concatenate([rng.random(20) * widest, widest * np.array([1, 0.5, 1 / 3, 1e-3, 1e-9])])
-    found = spectra._quotients(x, np.full(len(x), float(levels)), 512)
+    found = spectra._quotients(x, np.full(len(x), float(levels)), 512).T
     k = np.arange(1, 513)
     angle = x[:, None] * k
     if levels == 0:

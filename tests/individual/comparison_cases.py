@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from certifair.evidence.onnx_reader import read_network
 from certifair.individual.query import Answer, Pair, Query, query_of_row
 from certifair.spec.domain import Domain
 from certifair.spec.domain_file import load_domain
-from certifair.spec.layers import CURVES, Layer, Layers, layers_of
+from certifair.spec.layers import Layers, layers_of
 from certifair.spec.verdict import Verdict
+from tests.oracles.individual_brute import exact, named_layer
 
 Array = NDArray[np.float64]
 KINDS = ("relu", "leaky", "negative", "mixed", "identity", "sigmoid", "tanh", "everything")
@@ -32,7 +32,7 @@ def network(seed: int, kind: str = "relu", sizes: Sequence[int] = (4, 6, 5, 1)) 
         weight = rng.normal(size=(m, n)).astype(np.float32).astype(np.float64)
         bias = rng.normal(size=m).astype(np.float32).astype(np.float64)
         last = depth == len(sizes) - 2
-        found.append(layer(weight, bias, *(("identity",) * m if last else _neurons(kind, m))))
+        found.append(named_layer(weight, bias, *(("identity",) * m if last else _neurons(kind, m))))
     return Layers(tuple(found), float32=True)
 
 
@@ -42,21 +42,6 @@ def _neurons(kind: str, m: int) -> tuple[str, ...]:
     if kind == "everything":
         return tuple(("relu", "leaky", "identity", "sigmoid", "tanh")[i % 5] for i in range(m))
     return (kind,) * m
-
-
-def layer(weight: Array, bias: Array, *neurons: str) -> Layer:
-    m, n = weight.shape
-    slopes = {"relu": 0.0, "leaky": 0.25, "negative": -0.5}
-    assert len(neurons) == m
-    return Layer(
-        weight,
-        bias,
-        slope=np.array([slopes.get(name, 1.0) for name in neurons]),
-        curve=np.array([CURVES.index(name) if name in CURVES else 0 for name in neurons], dtype=np.int8),
-        rounds=np.full(m, n + 1, dtype=np.int64),
-        size=np.abs(bias),
-        relative=np.zeros(m),
-    )
 
 
 def box(seed: int, *, continuous: bool = False, width: float = 2.0, inputs: int = 4) -> Query:
@@ -96,18 +81,6 @@ def plain(layers: Layers, x: Array) -> Array:
         h[:, item.curve == 1] = 1 / (1 + np.exp(-z[:, item.curve == 1]))
         h[:, item.curve == 2] = np.tanh(z[:, item.curve == 2])
     return h[:, 0]
-
-
-def exact(layers: Layers, x: Array) -> Fraction:
-    """f at one point, for layers without curves."""
-    h = [Fraction(v) for v in x.tolist()]
-    for item in layers.layers:
-        z = [
-            sum((Fraction(w) * v for w, v in zip(row, h, strict=True)), Fraction(bias))
-            for row, bias in zip(item.weight.tolist(), item.bias.tolist(), strict=True)
-        ]
-        h = [v if v >= 0 else Fraction(slope) * v for v, slope in zip(z, item.slope.tolist(), strict=True)]
-    return h[0]
 
 
 def unfair(layers: Layers, query: Query) -> bool | None:

@@ -18,6 +18,7 @@ from certifair.spec.domain import Domain, Feature
 from certifair.spec.domain_file import load_domain
 from certifair.spec.layers import Layers, layers_of
 from tests.individual.comparison_cases import plain
+from tests.oracles.individual_brute import flipped
 
 Array = NDArray[np.float64]
 
@@ -87,10 +88,6 @@ def flip_set(domain: Domain, row: Array, grid: int = 2) -> Array:
             values = np.arange(low, high + 1) if whole else np.append(np.linspace(low, high, grid), own)
             choices.append([(value,) for value in values])
     return np.array([sum(parts, ()) for parts in itertools.product(*choices)])
-
-
-def flipped(domain: Domain) -> list[int]:
-    return [c for f, group in zip(domain.features, domain.columns, strict=True) for c in group if f.sensitive or f.eps]
 
 
 def pairs(domain: Domain, rows: Array, said: Rows) -> dict[int, Array]:

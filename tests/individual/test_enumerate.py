@@ -16,8 +16,9 @@ from certifair.individual.engines.base import NotForThisError, Task
 from certifair.individual.engines.enumerate import Enumerate, enumerate_domain, enumerate_rows
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
-from tests.individual.comparison_cases import KINDS, LINEAR, exact, network, plain
+from tests.individual.comparison_cases import KINDS, LINEAR, network, plain
 from tests.individual.row_cases import MIXED, centred, flip_set, moved, pairs, people, shipped
+from tests.oracles.individual_brute import exact
 
 SIZES = ((9, 1), (9, 7, 1), (9, 65, 3, 1), (9, 6, 5, 4, 1))
 
@@ -46,7 +47,7 @@ def check(layers, domain, rows, found, tie=1e-4):
 def test_finds_what_a_loop_finds(kind, sizes):
     rows = people(MIXED, 150)
     layers = centred(network(len(sizes), kind, sizes), rows)
-    found = enumerate_rows(layers, MIXED, rows)
+    found = enumerate_rows(Task(layers, MIXED), rows)
     both = check(layers, MIXED, rows, found)
     assert len(both) > 0
     assert found.reasons == ()
@@ -57,11 +58,12 @@ def test_finds_what_a_loop_finds(kind, sizes):
 
 def test_more_rows_and_steps_than_a_thread_takes_at_a_time(monkeypatch):
     layers, rows = network(3, "relu", (9, 8, 8, 1)), people(MIXED, 700)
-    whole = enumerate_rows(layers, MIXED, rows, processes=1)
+    whole = enumerate_rows(Task(layers, MIXED), rows)
     monkeypatch.setattr(engine, "STEPS", 5)
     monkeypatch.setattr(engine, "PRODUCTS", 1)
     shares = []
-    parts = enumerate_rows(layers, MIXED, rows, progress=lambda *share: shares.append(share), processes=3)
+    task = Task(layers, MIXED, progress=lambda *share: shares.append(share), processes=3)
+    parts = enumerate_rows(task, rows)
     assert parts.about.code == whole.about.code
     check(layers, MIXED, rows, parts)
     assert len(shares) > 10
@@ -80,24 +82,24 @@ def test_rows_outside_of_the_domain():
     out[5, 2:5] = (2, -1, 0)
     out[6, 5] = -3
     out[7, 8] = 0.25
-    found = enumerate_rows(layers, MIXED, out)
+    found = enumerate_rows(Task(layers, MIXED), out)
     assert (codes(found)[:8] == UNDECIDED).all()
     assert found.reasons == ((8, _search.OUTSIDE),)
-    assert bytes(codes(found)[8:]) == bytes(codes(enumerate_rows(layers, MIXED, rows))[8:])
-    check(layers, MIXED, out[8:], enumerate_rows(layers, MIXED, out[8:]))
+    assert bytes(codes(found)[8:]) == bytes(codes(enumerate_rows(Task(layers, MIXED), rows))[8:])
+    check(layers, MIXED, out[8:], enumerate_rows(Task(layers, MIXED), out[8:]))
 
 
 def test_nobody():
     layers = network(1, "relu", SIZES[1])
     for rows in (np.empty((0, 9)), np.full((2, 9), 7.0)):
-        found = enumerate_rows(layers, MIXED, rows)
+        found = enumerate_rows(Task(layers, MIXED), rows)
         assert found.about.code == bytes(len(rows))
         assert len(found.about.pairs) == 0
 
 
 def test_no_time():
     layers, rows = network(1, "relu", SIZES[1]), people(MIXED, 20)
-    found = enumerate_rows(layers, MIXED, rows, deadline=time.monotonic())
+    found = enumerate_rows(Task(layers, MIXED, time.monotonic()), rows)
     assert found.about.code == bytes(20)
     assert found.reasons == ((20, _search.LATE),)
 
@@ -107,9 +109,9 @@ def test_a_deadline_is_kept():
         Feature("a", "integer", 0, 999, sensitive=True), Feature("b", "integer", 0, 9),
     ))  # fmt: skip
     rows = np.zeros((20_000, 2))
-    enumerate_rows(layers, domain, rows[:1])
+    enumerate_rows(Task(layers, domain), rows[:1])
     start = time.monotonic()
-    found = enumerate_rows(layers, domain, rows, deadline=start + 1.0)
+    found = enumerate_rows(Task(layers, domain, start + 1.0, processes=2), rows)
     assert time.monotonic() - start < 1.6
     assert found.reasons
     assert found.reasons[0][1] == _search.LATE
@@ -122,7 +124,7 @@ def test_interrupted(monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    found = enumerate_rows(layers, MIXED, rows, progress=stop)
+    found = enumerate_rows(Task(layers, MIXED, progress=stop, processes=2), rows)
     ((count, reason),) = found.reasons
     assert (reason, count) == (_search.INTERRUPTED, (codes(found) == UNDECIDED).sum())
     assert 0 < count < 700
@@ -133,7 +135,7 @@ def test_weights_of_any_size(scale):
     """Beyond the range of float32 nothing is clear, and nothing is left out either."""
     layers, rows = network(2, "relu", (9, 6, 1)), people(MIXED, 40)
     sized = [dataclasses.replace(item, weight=item.weight * scale, bias=item.bias * scale) for item in layers.layers]
-    found = enumerate_rows(Layers(tuple(sized), float32=False), MIXED, rows)
+    found = enumerate_rows(Task(Layers(tuple(sized), float32=False), MIXED), rows)
     assert set(found.about.code) <= {ALL, PAIR}
     for points in pairs(MIXED, rows, found.about).values():
         above, below = (exact(Layers(tuple(sized), float32=False), point) for point in points)
@@ -145,7 +147,8 @@ def test_near_ties_are_left_to_the_checker():
     (only,) = layers.layers
     level = Layers((dataclasses.replace(only, weight=np.array([[2.0**-30]]), bias=np.zeros(1)),), float32=True)
     domain = Domain("two", (Feature("a", "integer", 0, 1, sensitive=True),))
-    assert enumerate_rows(level, domain, np.zeros((1, 1))).about.code == bytes([ALL])  # 0 and 2^-30: exactly unfair
+    found = enumerate_rows(Task(level, domain), np.zeros((1, 1)))
+    assert found.about.code == bytes([ALL])  # 0 and 2^-30: exactly unfair
 
 
 def test_one_node_for_a_domain():
@@ -161,9 +164,9 @@ def test_what_is_refused():
     with pytest.raises(NotForThisError, match=r"more than 2000000000 points.*branch"):
         enumerate_domain(large)
     with pytest.raises(NotForThisError, match=r"more than 1048576 combinations.*branch"):
-        enumerate_rows(network(1, "relu", (1000, 1)), large, np.zeros((1, 1000)))
+        enumerate_rows(Task(network(1, "relu", (1000, 1)), large), np.zeros((1, 1000)))
     with pytest.raises(NotForThisError, match=r"c is continuous.*sweep"):
-        enumerate_rows(network(1, "relu", (9, 1)), moved(MIXED, "c"), people(MIXED, 1))
+        enumerate_rows(Task(network(1, "relu", (9, 1)), moved(MIXED, "c")), people(MIXED, 1))
 
 
 def test_relaxed_features_count_in_a_domain():
@@ -189,7 +192,7 @@ def test_published_counts(shared: Path, model, name, counts):
     layers, domain, rows = shipped(shared, model, name)
     for sensitive, count in counts.items():
         question = moved(domain, sensitive)
-        found = enumerate_rows(layers, question, rows)
+        found = enumerate_rows(Task(layers, question, processes=2), rows)
         assert found.reasons == ()
         missed = count - (codes(found) == PAIR).sum()
         assert 0 <= missed <= 3

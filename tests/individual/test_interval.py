@@ -17,6 +17,7 @@ from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
 from certifair.spec.verdict import Verdict
 from tests.individual import comparison_cases as cases
+from tests.oracles.individual_brute import exact, named_layer
 
 
 @pytest.mark.parametrize("kind", cases.KINDS)
@@ -41,8 +42,8 @@ def test_bounds_hold_for_every_neuron(kind: str, seed: int) -> None:
 
 def test_bounds_of_a_line_by_hand() -> None:
     """ReLU(x) + ReLU(−x) over [−1, 1]: intervals see 0..2; with λ = 1/2 they are ±x/2 + 1/4 ± 1/4, in sum 1/2 ± 1/2."""
-    first = cases.layer(np.array([[1.0], [-1.0]]), np.zeros(2), "relu", "relu")
-    layers = Layers((first, cases.layer(np.ones((1, 2)), np.zeros(1), "identity")), float32=True)
+    first = named_layer(np.array([[1.0], [-1.0]]), np.zeros(2), "relu", "relu")
+    layers = Layers((first, named_layer(np.ones((1, 2)), np.zeros(1), "identity")), float32=True)
     ends = np.array([-1.0]), np.array([1.0])
     assert [float(end[0]) for end in interval_bounds(layers, *ends)[-1]] == [0.0, 2.0]
     assert [float(end[0]) for end in linear_bounds(layers, *ends)[-1]] == [0.0, 1.0]
@@ -54,12 +55,12 @@ def test_rounding_covers_what_float64_does(kind: str) -> None:
     x = np.random.default_rng(4).normal(size=(50, 6)) * 1e4
     value, error = evaluate(layers, x)
     for point, f, most in zip(x, value, error, strict=True):
-        assert abs(Fraction(f) - cases.exact(layers, point)) <= Fraction(most)
+        assert abs(Fraction(f) - exact(layers, point)) <= Fraction(most)
         assert most < 1e-6
 
 
 def test_rounding_covers_cancellation() -> None:
-    layers = Layers((cases.layer(np.array([[1e16, 1.0, -1e16]]), np.zeros(1), "identity"),), float32=False)
+    layers = Layers((named_layer(np.array([[1e16, 1.0, -1e16]]), np.zeros(1), "identity"),), float32=False)
     x = np.array([[1.0, 1.0, 1.0]])
     value, error = evaluate(layers, x)
     assert abs(Fraction(float(value[0])) - 1) <= Fraction(float(error[0]))
@@ -95,8 +96,8 @@ def test_numbers_out_of_range_decide_nothing() -> None:
 
 def test_what_only_rounding_tells_apart_is_no_pair() -> None:
     """f = (1e16·a + 3·b) − 1e16·a − 7/2 is never positive; in float64 1e16 + 3 is 1e16 + 4."""
-    first = cases.layer(np.array([[1e16, 3.0], [-1e16, 0.0]]), np.zeros(2), "identity", "identity")
-    layers = Layers((first, cases.layer(np.ones((1, 2)), np.array([-3.5]), "identity")), float32=False)
+    first = named_layer(np.array([[1e16, 3.0], [-1e16, 0.0]]), np.zeros(2), "identity", "identity")
+    layers = Layers((first, named_layer(np.ones((1, 2)), np.array([-3.5]), "identity")), float32=False)
     query = Query(np.array([1.0, 0.0]), np.array([1.0, 1.0]), np.full(2, fill_value=True), np.array([False, True]))
     assert (cases.plain(layers, cases.points(query)) > 0).tolist() == [False, True]
     assert Interval().decide(layers, query, 1.0).verdict is Verdict.UNDECIDED
@@ -139,7 +140,7 @@ def test_questions_about_a_domain_and_a_row() -> None:
 
 def test_pairs_respect_groups_and_reach() -> None:
     """f = hours − 5 or so: only near 5 do two points within 2 hours differ, and never by the group."""
-    layers = Layers((cases.layer(np.array([[0.0, 0, 0, 1, 0]]), np.array([-4.5]), "identity"),), float32=True)
+    layers = Layers((named_layer(np.array([[0.0, 0, 0, 1, 0]]), np.array([-4.5]), "identity"),), float32=True)
     pair = find_pair(layers, query_of_domain(_domain()), 5.0)
     assert pair is not None
     cases.check_pair(layers, query_of_domain(_domain()), pair)
@@ -153,11 +154,11 @@ def test_pairs_share_a_group_that_does_not_flip() -> None:
         Feature("score", "continuous", -1.0, 2.0, sensitive=True),
     )
     query = query_of_domain(Domain("people", features))
-    layers = Layers((cases.layer(np.array([[3.0, 3, 0, 1]]), np.array([-4.0]), "identity"),), float32=True)
+    layers = Layers((named_layer(np.array([[3.0, 3, 0, 1]]), np.array([-4.0]), "identity"),), float32=True)
     pair = find_pair(layers, query, 5.0)
     assert pair is not None
     cases.check_pair(layers, query, pair)
-    less = Layers((cases.layer(np.array([[3.0, 3, 0, 1]]), np.array([-5.5]), "identity"),), float32=True)
+    less = Layers((named_layer(np.array([[3.0, 3, 0, 1]]), np.array([-5.5]), "identity"),), float32=True)
     assert find_pair(less, query, 5.0) is None
     assert find_pair(layers, query, 0.0) is None
 
@@ -180,7 +181,7 @@ def test_questions_that_do_not_fit_together(change: dict[str, np.ndarray], messa
 
 
 def test_answers_become_witnesses_to_check() -> None:
-    layers = Layers((cases.layer(np.array([[0.0, 2, 0, 1, 0]]), np.array([-4.5]), "identity"),), float32=True)
+    layers = Layers((named_layer(np.array([[0.0, 2, 0, 1, 0]]), np.array([-4.5]), "identity"),), float32=True)
     task = Task(layers, _domain())
     rows = np.array([[1.0, 0, 0, 9, 0], [1.0, 0, 0, 4, 0], [1.0, 0, 0, 1, 0], [1.0, 0, 0, 9, 7]])
     found = Interval().rows(task, rows)

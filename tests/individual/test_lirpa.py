@@ -24,6 +24,7 @@ from certifair.spec.layers import Layers, layers_of
 from certifair.spec.network import Activation, Affine, Network, Sum
 from certifair.spec.verdict import Verdict
 from tests.individual import comparison_cases as cases
+from tests.oracles.individual_brute import named_layer
 
 if importlib.util.find_spec("auto_LiRPA") is None:
     pytest.skip(f"auto_LiRPA is absent: {adapter.INSTALL}", allow_module_level=True)
@@ -71,8 +72,8 @@ def test_in_a_small_box_each_method_is_at_least_as_tight_as_the_one_before(kind:
 
 def test_crown_need_not_lie_within_intervals() -> None:
     """f = ReLU(x + 1/2) over [−1, 1]: u = 3/2 > 1/2 = −l, so CROWN's lower line is x + 1/2, down to −1/2; f ≥ 0."""
-    first = cases.layer(np.ones((1, 1)), np.array([0.5]), "relu")
-    layers = Layers((first, cases.layer(np.ones((1, 1)), np.zeros(1), "identity")), float32=True)
+    first = named_layer(np.ones((1, 1)), np.array([0.5]), "relu")
+    layers = Layers((first, named_layer(np.ones((1, 1)), np.zeros(1), "identity")), float32=True)
     found = _bounds(layers, -np.ones(1), np.ones(1))
     assert found["IBP"] == pytest.approx((0, 1.5))
     assert found["CROWN"] == pytest.approx((-0.5, 1.5))
@@ -81,8 +82,8 @@ def test_crown_need_not_lie_within_intervals() -> None:
 
 def test_bounds_by_hand() -> None:
     """ReLU(x) + ReLU(−x) over [−1, 1]: the upper lines (x + 1)/2 and (1 − x)/2 add up to 1."""
-    first = cases.layer(np.array([[1.0], [-1.0]]), np.zeros(2), "relu", "relu")
-    layers = Layers((first, cases.layer(np.ones((1, 2)), np.zeros(1), "identity")), float32=True)
+    first = named_layer(np.array([[1.0], [-1.0]]), np.zeros(2), "relu", "relu")
+    layers = Layers((first, named_layer(np.ones((1, 2)), np.zeros(1), "identity")), float32=True)
     found = _bounds(layers, -np.ones(1), np.ones(1))
     assert found["IBP"] == pytest.approx((0, 2))
     assert found["CROWN"] == pytest.approx((0, 1))

@@ -17,6 +17,7 @@ from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
 from certifair.spec.verdict import Verdict
 from tests.individual import comparison_cases as cases
+from tests.oracles.individual_brute import named_layer
 
 pytest.importorskip("pulp")
 pytest.importorskip("highspy")
@@ -26,7 +27,7 @@ SOLVERS: tuple[Solver, ...] = ("highs", "cbc")
 
 
 def _one(weight: list[float], bias: float) -> Layers:
-    return Layers((cases.layer(np.array([weight]), np.array([bias]), "identity"),), float32=False)
+    return Layers((named_layer(np.array([weight]), np.array([bias]), "identity"),), float32=False)
 
 
 def _bits(*flips: bool) -> Query:
@@ -58,8 +59,8 @@ def test_cbc_finds_what_it_missed_with_a_tolerance_of_1e_9(seed: int) -> None:
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_solver_decides_what_bounds_do_not(solver: Solver) -> None:
     """|x − 2| − 1/2 is −1/2 at 2 and positive elsewhere; of 0 and 4 only, which one-hot inputs say, it is 3/2."""
-    first = cases.layer(np.array([[0.0, 4.0], [0.0, -4.0]]), np.array([-2.0, 2.0]), "relu", "relu")
-    layers = Layers((first, cases.layer(np.ones((1, 2)), np.array([-0.5]), "identity")), float32=True)
+    first = named_layer(np.array([[0.0, 4.0], [0.0, -4.0]]), np.array([-2.0, 2.0]), "relu", "relu")
+    layers = Layers((first, named_layer(np.ones((1, 2)), np.array([-0.5]), "identity")), float32=True)
     answer = Milp(solver).decide(layers, _bits(True, True), 10.0)
     assert answer.verdict is Verdict.PASS
     assert "Infeasible" in answer.reason
@@ -102,8 +103,8 @@ def test_one_hot_groups_and_relaxed_inputs(solver: Solver) -> None:
     near = Milp(solver).decide(_one([0.0, 0.0, 0.0, 1.0], -2.5), query, 10.0)
     cases.check(_one([0.0, 0.0, 0.0, 1.0], -2.5), query, near, truth=True)
     assert near.verdict is Verdict.FAIL
-    step = cases.layer(np.array([[0.0, 0, 0, 1], [0.0, 0, 0, 1]]), np.array([-1.0, -4.0]), "relu", "relu")
-    far = Layers((step, cases.layer(np.array([[-1.0, 4.0]]), np.array([0.5]), "identity")), float32=True)
+    step = named_layer(np.array([[0.0, 0, 0, 1], [0.0, 0, 0, 1]]), np.array([-1.0, -4.0]), "relu", "relu")
+    far = Layers((step, named_layer(np.array([[-1.0, 4.0]]), np.array([0.5]), "identity")), float32=True)
     wide = dataclasses.replace(query, reach=None)
     assert Milp(solver).decide(far, wide, 10.0).verdict is Verdict.FAIL
     reach = np.where(query.flips, 0.0, np.inf)

@@ -22,8 +22,9 @@ from certifair.individual.engines._row_trees import tree_rows
 from certifair.individual.engines.base import NotForThisError, Task
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
-from tests.individual.comparison_cases import LINEAR, exact, layer, network, plain
+from tests.individual.comparison_cases import LINEAR, network, plain
 from tests.individual.row_cases import centred, flip_set, moved, pairs, people, shipped
+from tests.oracles.individual_brute import exact, named_layer
 
 CUBE = Domain(
     "cube",
@@ -189,7 +190,7 @@ def test_trees_divide_the_whole_flip_set():
 
 def tied(*numbers, bias=0.0, float32=True):
     """A line through these weights."""
-    return Layers((layer(np.array([numbers], dtype=float), np.array([bias]), "identity"),), float32=float32)
+    return Layers((named_layer(np.array([numbers], dtype=float), np.array([bias]), "identity"),), float32=float32)
 
 
 SQUARE = Domain("square", tuple(Feature(name, "continuous", 0.0, 1.0, sensitive=True) for name in "abc"))
@@ -222,8 +223,8 @@ def test_what_float32_can_tell_is_proven_of_it_too():
     by; halves prove f = 512.
     """
     many = 1024 - 2.0**-13
-    first = layer(np.array([[1.0, 0, 0], [1.0, 0, 0]]), np.zeros(2), "relu", "relu")
-    layers = Layers((first, layer(np.array([[many, -many]]), np.array([512.0]), "identity")), float32=True)
+    first = named_layer(np.array([[1.0, 0, 0], [1.0, 0, 0]]), np.zeros(2), "relu", "relu")
+    layers = Layers((first, named_layer(np.array([[many, -many]]), np.array([512.0]), "identity")), float32=True)
     domain = Domain("wide", tuple(Feature(name, "continuous", -1.0, 1.0, sensitive=True) for name in "abc"))
     rows = np.full((1, 3), 0.5)
     found = tree_rows(Task(layers, domain), rows)

@@ -20,8 +20,9 @@ from certifair.individual.engines.enumerate import enumerate_rows
 from certifair.individual.engines.sweep import Sweep, _ends, _float32, sweep_rows
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
-from tests.individual.comparison_cases import LINEAR, exact, layer, network
+from tests.individual.comparison_cases import LINEAR, network
 from tests.individual.row_cases import MIXED, centred, flip_set, moved, pairs, people, shipped
+from tests.oracles.individual_brute import exact, named_layer
 
 SIZES = ((9, 1), (9, 7, 1), (9, 20, 3, 1), (9, 6, 5, 4, 1))
 SENSITIVE = moved(MIXED, "c", "g", "e")
@@ -75,7 +76,7 @@ def margin(layers, domain, row):
 def test_finds_what_exact_sweeps_find(kind, sizes, domain):
     rows = people(domain, 40)
     layers = centred(network(len(sizes), kind, sizes), rows)
-    found = sweep_rows(layers, domain, rows)
+    found = sweep_rows(Task(layers, domain, processes=2), rows)
     both = pairs(domain, rows, found.about)
     for number, row in enumerate(rows):
         reach = margin(layers, domain, row)
@@ -94,7 +95,7 @@ def test_finds_what_exact_sweeps_find(kind, sizes, domain):
 def test_two_continuous_inputs(kind, sizes):
     rows = people(BOTH, 30)
     layers = centred(network(len(sizes), kind, sizes), rows)
-    found = sweep_rows(layers, BOTH, rows)
+    found = sweep_rows(Task(layers, BOTH), rows)
     both = pairs(BOTH, rows, found.about)
     for above, below in both.values():
         assert exact(layers, above) > 0 > exact(layers, below)
@@ -109,10 +110,10 @@ def spike(height, width, at):
     slope = height / width
     return Layers(
         (
-            layer(
+            named_layer(
                 np.array([[slope], [slope], [slope]]), slope * np.array([width - at, -at, -width - at]), *3 * ["relu"]
             ),
-            layer(np.array([[1.0, -2.0, 1.0]]), np.array([-1.0]), "identity"),
+            named_layer(np.array([[1.0, -2.0, 1.0]]), np.array([-1.0]), "identity"),
         ),
         float32=False,
     )
@@ -123,7 +124,7 @@ LINE = Domain("line", (Feature("x", "continuous", 0.0, 4.0, sensitive=True),))
 
 @pytest.mark.parametrize("width", [1.0, 1e-3, 1e-5])
 def test_a_spike_is_found_however_narrow(width):
-    found = sweep_rows(spike(2.0, width, 2.7182818284), LINE, np.zeros((1, 1)))
+    found = sweep_rows(Task(spike(2.0, width, 2.7182818284), LINE), np.zeros((1, 1)))
     ((above, below),) = pairs(LINE, np.zeros((1, 1)), found.about).values()
     assert abs(above[0] - 2.7182818284) < width < abs(below[0] - 2.7182818284) + 1e-9
 
@@ -131,7 +132,7 @@ def test_a_spike_is_found_however_narrow(width):
 def test_a_spike_narrower_than_rounding_is_left_to_the_checker():
     """Between two neighbouring float32 numbers: nothing is claimed in float64, and exactly it is there."""
     layers = spike(2.0, 2.0**-30, 1 + 2.0**-25)
-    assert sweep_rows(layers, LINE, np.zeros((1, 1))).about.code == bytes([SWEPT])
+    assert sweep_rows(Task(layers, LINE), np.zeros((1, 1))).about.code == bytes([SWEPT])
     assert margin(layers, LINE, np.zeros(1)) > 0
 
 
@@ -162,41 +163,41 @@ def test_a_peak_between_the_first_lines():
     """0.1 − 4·|x − 0.61| − 4·|y − 0.62|: the best point of a line shows where to go on."""
     peak = Layers(
         (
-            layer(
+            named_layer(
                 4 * np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]),
                 4 * np.array([-0.61, 0.61, -0.62, 0.62]),
                 *4 * ["relu"],
             ),
-            layer(-np.ones((1, 4)), np.array([0.1]), "identity"),
+            named_layer(-np.ones((1, 4)), np.array([0.1]), "identity"),
         ),
         float32=False,
     )
     square = Domain("square", tuple(Feature(name, "continuous", sensitive=True) for name in "xy"))
     rows = np.zeros((1, 2))
-    found = sweep_rows(peak, square, rows)
+    found = sweep_rows(Task(peak, square), rows)
     ((above, _),) = pairs(square, rows, found.about).values()
     assert np.abs(above - (0.61, 0.62)).max() < 1e-6
 
 
 def test_the_ends_are_tried():
     domain = Domain("d", (Feature("x", "continuous", -9.0, 9.0, eps=0.25),))
-    layers = Layers((layer(np.array([[1.0]]), np.array([-1.2]), "identity"),), float32=False)
-    found = sweep_rows(layers, domain, np.array([[1.0], [0.9], [1.4], [1.5]]))
+    layers = Layers((named_layer(np.array([[1.0]]), np.array([-1.2]), "identity"),), float32=False)
+    found = sweep_rows(Task(layers, domain), np.array([[1.0], [0.9], [1.4], [1.5]]))
     assert found.about.code == bytes([PAIR, SWEPT, PAIR, SWEPT])
 
 
 def test_rows_outside_of_the_domain_and_nobody():
     layers, rows = network(1, "relu", SIZES[1]), people(SENSITIVE, 5)
     rows[1, 1] = 1.5
-    found = sweep_rows(layers, SENSITIVE, rows)
+    found = sweep_rows(Task(layers, SENSITIVE), rows)
     assert codes(found)[1] == UNDECIDED
     assert (np.delete(codes(found), 1) != UNDECIDED).all()
     assert found.reasons == ((1, _search.OUTSIDE),)
-    assert sweep_rows(layers, SENSITIVE, rows[:0]).about.code == b""
+    assert sweep_rows(Task(layers, SENSITIVE), rows[:0]).about.code == b""
 
 
 def test_no_time():
-    found = sweep_rows(network(1, "relu", SIZES[1]), SENSITIVE, people(SENSITIVE, 5), deadline=time.monotonic())
+    found = sweep_rows(Task(network(1, "relu", SIZES[1]), SENSITIVE, time.monotonic()), people(SENSITIVE, 5))
     assert (found.about.code, found.reasons) == (bytes(5), ((5, _search.LATE),))
 
 
@@ -212,11 +213,11 @@ def test_no_room_for_more_breakpoints(monkeypatch):
 def test_what_is_refused():
     three = Domain("three", tuple(Feature(name, "continuous", sensitive=True) for name in "abc"))
     with pytest.raises(NotForThisError, match=r"3 inputs.*branch"):
-        sweep_rows(network(1, "relu", (3, 1)), three, np.zeros((1, 3)))
+        sweep_rows(Task(network(1, "relu", (3, 1)), three), np.zeros((1, 3)))
     with pytest.raises(NotForThisError, match=r"continuous.*enumerate"):
-        sweep_rows(network(1, "relu", (9, 1)), MIXED, people(MIXED, 1))
+        sweep_rows(Task(network(1, "relu", (9, 1)), MIXED), people(MIXED, 1))
     with pytest.raises(NotForThisError, match=r"piecewise linear.*branch"):
-        sweep_rows(network(1, "sigmoid", (9, 2, 1)), SENSITIVE, people(MIXED, 1))
+        sweep_rows(Task(network(1, "sigmoid", (9, 2, 1)), SENSITIVE), people(MIXED, 1))
     with pytest.raises(NotForThisError, match="branch"):
         Sweep().domain(Task(network(1, "relu", (9, 1)), SENSITIVE))
 
@@ -225,7 +226,7 @@ def test_what_is_refused():
 def test_weights_of_any_size(scale):
     layers, rows = network(2, "relu", (9, 6, 1)), people(SENSITIVE, 20)
     sized = [dataclasses.replace(item, weight=item.weight * scale, bias=item.bias * scale) for item in layers.layers]
-    found = sweep_rows(Layers(tuple(sized), float32=False), SENSITIVE, rows)
+    found = sweep_rows(Task(Layers(tuple(sized), float32=False), SENSITIVE), rows)
     for points in pairs(SENSITIVE, rows, found.about).values():
         above, below = (exact(Layers(tuple(sized), float32=False), point) for point in points)
         assert above > 0 > below
@@ -235,12 +236,12 @@ def test_continuous_age_within_a_millisecond(shared: Path):
     """Whoever is unfair at whole years is unfair, a few more are; 1 ms a person at most (measured: 0.015 ms)."""
     layers, domain, rows = shipped(shared, "adult/AC-4", "adult")
     age, rows = moved(domain, "age", continuous=("age",)), rows[:1000]
-    sweep_rows(layers, age, rows[:1])
+    sweep_rows(Task(layers, age), rows[:1])
     start = time.perf_counter()
-    found = sweep_rows(layers, age, rows, processes=1)
+    found = sweep_rows(Task(layers, age), rows)
     assert time.perf_counter() - start < 1e-3 * len(rows)
     pairs(age, rows, found.about)
-    whole = codes(enumerate_rows(layers, moved(domain, "age"), rows))
+    whole = codes(enumerate_rows(Task(layers, moved(domain, "age")), rows))
     assert set(whole.tolist()) == {ALL, PAIR}
     assert not ((whole == PAIR) & (codes(found) != PAIR)).any()
     network = scaled([Plain(item) for item in layers.layers])

@@ -15,17 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.spec.domain import Domain, Feature
-from certifair.spec.layers import Layer, Layers
+from certifair.spec.layers import CURVES, Layer, Layers
 
 Floats = NDArray[np.float64]
 
 
-def layer(weight: Any, bias: Any, slope: Any = 0.0, *, relative: float = 0.0) -> Layer:
-    """rounds: one for each product, one for the bias."""
+def layer(weight: Any, bias: Any, slope: Any = 0.0, *, relative: float = 0.0, curve: Any = 0) -> Layer:
+    """rounds: one for each product, one for the bias. curve: positions in CURVES."""
     w, b = np.array(weight, dtype=np.float64), np.array(bias, dtype=np.float64)
     m = len(b)
     rounds = (np.count_nonzero(w, axis=1) + 1).astype(np.int64)
-    return Layer(w, b, np.zeros(m) + slope, np.zeros(m, np.int8), rounds, np.abs(b), np.zeros(m) + relative)
+    return Layer(
+        w, b, np.zeros(m) + slope, np.zeros(m, np.int8) + np.int8(curve), rounds, np.abs(b), np.zeros(m) + relative
+    )
+
+
+def named_layer(weight: Any, bias: Any, *neurons: str) -> Layer:
+    """A layer of neurons that are called relu, leaky, negative, identity, sigmoid or tanh."""
+    assert len(neurons) == len(weight)
+    slope = [{"relu": 0.0, "leaky": 0.25, "negative": -0.5}.get(name, 1.0) for name in neurons]
+    return layer(weight, bias, slope, curve=[CURVES.index(name) if name in CURVES else 0 for name in neurons])
 
 
 def net(*layers: Layer, float32: bool = True) -> Layers:
@@ -41,6 +50,11 @@ def exact_values(network: Layers, points: Floats) -> list[Fraction]:
         slope, shift = _integers(one.slope)
         h, bits = np.where(z >= 0, z * (1 << shift), z * slope), bits + more + shift
     return [Fraction(v, 1 << bits) for v in h[:, 0]]
+
+
+def exact(network: Layers, point: Any) -> Fraction:
+    """f at one point, for layers without curves."""
+    return exact_values(network, np.array([point], dtype=np.float64))[0]
 
 
 def _integers(numbers: Floats) -> tuple[NDArray[Any], int]:
@@ -75,6 +89,17 @@ def encode(domain: Domain, values: Any) -> list[float]:
     for f, v in zip(domain.features, values, strict=True):
         found += [float(v == i) for i in range(len(f.values))] if f.kind == "one_hot" else [float(v)]
     return found
+
+
+def decode(domain: Domain, point: Floats) -> list[float]:
+    """The inverse of `encode`."""
+    both = zip(domain.features, domain.columns, strict=True)
+    return [float(point[list(cs)].argmax() if f.kind == "one_hot" else point[cs[0]]) for f, cs in both]
+
+
+def flipped(domain: Domain) -> list[int]:
+    """The inputs that flips may change."""
+    return [c for f, cs in zip(domain.features, domain.columns, strict=True) if f.sensitive or f.eps for c in cs]
 
 
 def flip_values(domain: Domain, unit: Any) -> list[tuple[float, ...]]:
@@ -128,6 +153,12 @@ class Truth:
 
 def truth_of(codes: NDArray[np.int64]) -> Truth:
     return Truth(*(Fraction(int((codes == k).sum())) for k in (1, -1, 2)))
+
+
+def true_of(network: Layers, domain: Domain) -> Truth:
+    found = units(domain)
+    positive = np.array([v > 0 for v in exact_values(network, found.points)])
+    return truth_of(decisions(positive, found.owner))
 
 
 # Along a line: f is piecewise linear, with breakpoints where a neuron is 0.

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from certifair.checks._individual.floats import Array, quiet
 
 Complex = NDArray[np.complex128]
-AT_ONCE: Final = 1 << 16
+AT_ONCE: Final = 1 << 15
 
 
 @final
@@ -54,6 +54,20 @@ class Sums:
         return Sums(self.step[which], self.levels[which], choices)
 
     @property
+    def moves(self) -> NDArray[np.bool_]:
+        """(items, features) Which terms are not 0."""
+        found: NDArray[np.bool_] = self.step * (self.levels != 1) > 0
+        return found
+
+    def packed(self) -> tuple[Sums, NDArray[np.intp]]:
+        """The same sums, those of most terms first, and terms that are 0 last; and which item each was."""
+        moves = self.moves
+        order = np.argsort(-moves.sum(axis=1), kind="stable")
+        terms = np.argsort(~moves[order], axis=1, kind="stable")
+        step, levels = (np.take_along_axis(v[order], terms, axis=1) for v in (self.step, self.levels))
+        return Sums(step, levels, self.only(order).choices), order
+
+    @property
     def reach(self) -> Array:
         """(items,) The largest |s|, not rounded down."""
         found = self.step * np.where(self.levels > 0, self.levels - 1, 1.0) / 2
@@ -66,10 +80,11 @@ class Sums:
 def shares(sums: Sums, t: Array, degree: int) -> tuple[Array, Array]:
     """(items, thresholds) At least and at most this share of s is ≤ t, and at most and at least the rest is > t."""
     low, high = np.empty_like(t), np.empty_like(t)
-    each = max(1, AT_ONCE // (degree * (sums.step.shape[1] + t.shape[1])))
+    sums, order = sums.packed()
+    each = max(1, AT_ONCE // degree)
     for start in range(0, len(t), each):
-        part = slice(start, start + each)
-        low[part], high[part] = _shares(sums.only(part), t[part], degree)
+        part = order[start : start + each]
+        low[part], high[part] = _shares(sums.only(slice(start, start + each)), t[part], degree)
     return low, high
 
 
@@ -78,14 +93,14 @@ def _shares(sums: Sums, t: Array, degree: int) -> tuple[Array, Array]:
     period = np.where(reach > 0, 2 * reach * (1 + 4 / degree), 1.0)
     phi = _coefficients(sums, period, degree)
     v, w = _kernels(degree)
+    signs = (-1.0) ** np.arange(1, degree + 1)
     place = np.clip(t / period[:, None], -0.5, 0.5)
-    turns = _powers(2 * np.pi * place, degree)
-    both = turns.conj() * phi[:, None]
-    middle = place + 0.5 + both.imag @ v
-    ends = (phi.real * (w * (-1.0) ** np.arange(1, degree + 1))).sum(axis=1)
-    gap = 1 / (degree + 1) + both.real @ w + ends[:, None] + _rounding(sums, degree)[:, None]
+    both = _powers(2 * np.pi * place.T, degree).conj() * phi[:, None]
+    middle = place + 0.5 + np.tensordot(both.imag, v, axes=(0, 0)).T
+    around = np.tensordot(both.real, w, axes=(0, 0)).T + ((signs * w) @ phi.real)[:, None]
+    gap = 1 / (degree + 1) + around + _rounding(sums, degree)[:, None]
     if sums.choices:
-        middle = middle - (phi.imag * (v * (-1.0) ** np.arange(1, degree + 1))).sum(axis=1)[:, None]
+        middle = middle - ((signs * v) @ phi.imag)[:, None]
     low, high = np.clip(middle - gap, 0.0, 1.0), np.clip(middle + gap, 0.0, 1.0)
     beyond, before = t >= reach[:, None], t < -reach[:, None]
     known = ~np.isnan(middle + gap) & (np.isfinite(reach) & (reach > 2.0**-900))[:, None]
@@ -101,31 +116,28 @@ def _kernels(degree: int) -> tuple[Array, Array]:
 
 
 def _coefficients(sums: Sums, period: Array, degree: int) -> Any:
-    """φ_k (items, degree)."""
-    found: Any = np.ones((len(period), degree))
-    row, feature = np.nonzero(sums.step * (sums.levels != 1) > 0)
-    if len(row):
-        start = np.flatnonzero(np.diff(row, prepend=-1))
-        x = np.pi * sums.step[row, feature] / period[row]
-        found[row[start]] = np.multiply.reduceat(_quotients(x, sums.levels[row, feature], degree), start, axis=0)
+    """φ_k (degree, items), of packed sums: items with a j-th term come before those without."""
+    found: Any = np.ones((degree, len(period)), dtype=np.complex128 if sums.choices else np.float64)
+    for j, n in enumerate(sums.moves.sum(axis=0).tolist()):
+        if n:
+            found[:, :n] *= _quotients(np.pi * sums.step[:n, j] / period[:n], sums.levels[:n, j], degree)
     for value, there in sums.choices:
-        turns = _powers(2 * np.pi * value / period[:, None], degree) * there[:, :, None]
-        found = found * (turns.sum(axis=1) / there.sum(axis=1)[:, None])
+        turns = _powers(2 * np.pi * (value / period[:, None]).T, degree) * there.T
+        found *= turns.sum(axis=1) / there.sum(axis=1)
     return found
 
 
 def _quotients(x: Array, levels: Array, degree: int) -> Array:
-    """sin(Lkx)/(L sin kx), k = 1 … degree, (terms, degree); sin(kx)/(kx) where L = 0."""
+    """sin(Lkx)/(L sin kx), k = 1 … degree, (degree, terms); sin(kx)/(kx) where L = 0."""
     whole = levels == 0
     turns = _powers(np.stack([np.where(whole, 0.0, x), np.where(whole, x, levels * x)]), degree)
-    top, bottom = turns.imag[1], turns.imag[0] * levels[:, None]
-    bottom[whole] = x[whole, None] * np.arange(1, degree + 1)
-    found: Array = top / bottom
-    near = np.flatnonzero(np.abs(bottom) < 1 / 16)
-    i, k = np.divmod(near, degree)
-    n, y = levels[i], bottom[i, k] ** 2
-    sign = np.where((n % 2 == 0) & (n > 0), np.sign(turns[0].real[i, k]), 1.0)
-    found[i, k] = sign * _near(y, np.where(n == 0, 0.0, 1 / np.maximum(n, 1) ** 2))
+    bottom = turns.imag[:, 0] * levels
+    bottom[:, whole] = np.arange(1, degree + 1)[:, None] * x[whole]
+    found: Array = turns.imag[:, 1] / bottom
+    k, i = np.divmod(np.flatnonzero(np.abs(bottom) < 1 / 16), len(x))
+    n, y = levels[i], bottom[k, i] ** 2
+    sign = np.where((n % 2 == 0) & (n > 0), np.sign(turns.real[k, 0, i]), 1.0)
+    found[k, i] = sign * _near(y, np.where(n == 0, 0.0, 1 / np.maximum(n, 1) ** 2))
     return found
 
 
@@ -136,13 +148,13 @@ def _near(y: Array, m: Array) -> Array:
 
 
 def _powers(angle: Array, degree: int) -> Complex:
-    """e^{i·k·angle}, k = 1 … degree, in a last axis."""
-    found = np.empty((*angle.shape, degree), dtype=np.complex128)
-    found.real[..., 0], found.imag[..., 0] = np.cos(angle), np.sin(angle)
+    """e^{i·k·angle}, k = 1 … degree, in a first axis."""
+    found = np.empty((degree, *angle.shape), dtype=np.complex128)
+    found.real[0], found.imag[0] = np.cos(angle), np.sin(angle)
     done = 1
     while done < degree:
         more = min(done, degree - done)
-        np.multiply(found[..., :more], found[..., done - 1 : done], out=found[..., done : done + more])
+        np.multiply(found[:more], found[done - 1], out=found[done : done + more])
         done += more
     return found
 

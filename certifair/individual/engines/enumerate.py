@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from array import array
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ from certifair.evidence.witness import ALL, ENUMERATED, MOST_FLIPS, Rows, Tree
 from certifair.individual.engines import _enumerate_kernels as kernels
 from certifair.individual.engines._points import Indices, Mask, affine, bases, clear, flips_of, inside, worst_error
 from certifair.individual.engines._search import Part, search, spans
-from certifair.individual.engines.base import Array, Engine, NotForThisError, Progress, Proposal, Task
+from certifair.individual.engines.base import Array, Engine, NotForThisError, Proposal, Task
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 
@@ -39,7 +38,7 @@ class Enumerate(Engine):
     name: ClassVar[str] = "enumerate"
 
     def rows(self, task: Task, rows: Array) -> Proposal[Rows]:
-        return enumerate_rows(task.layers, task.domain, rows, task.deadline, task.progress, task.processes)
+        return enumerate_rows(task, rows)
 
     def domain(self, task: Task) -> Proposal[Tree]:
         return Proposal(enumerate_domain(task.domain))
@@ -64,25 +63,18 @@ def enumerate_domain(domain: Domain) -> Tree:
     return Tree(bytes([ENUMERATED]), array("H", [0]), array("d", [0.0]))
 
 
-def enumerate_rows(
-    layers: Layers,
-    domain: Domain,
-    rows: Array,
-    deadline: float | None = None,
-    progress: Progress | None = None,
-    processes: int = 2,
-) -> Proposal[Rows]:
+def enumerate_rows(task: Task, rows: Array) -> Proposal[Rows]:
     """ALL for rows of the domain, or PAIR if two points of the flip set clearly decide differently.
 
-    rows: (n, inputs). A row whose flip set was not done by `deadline` is UNDECIDED unless it has a pair.
+    rows: (n, inputs). A row whose flip set was not done in time is UNDECIDED unless it has a pair.
     Errors: NotForThisError for flip sets that are not finite, or too large.
     """
-    _check_finite(domain)
+    _check_finite(task.domain)
     rows = np.ascontiguousarray(rows, dtype=np.float64)
-    flips, known = flips_of(domain), inside(domain, rows)
+    flips, known = flips_of(task.domain), inside(task.domain, rows)
     base = bases(flips, rows if known.all() else rows[known])
-    found = _Search(layers, _network(layers), base, deadline, processes, domain)
-    return search(flips, rows, known, found.part, found.width, ALL, processes, progress)
+    found = _Search(task, _network(task.layers), base)
+    return search(flips, rows, known, found.part, found.width, ALL, task.processes, task.progress)
 
 
 def _check_finite(domain: Domain) -> None:
@@ -111,22 +103,19 @@ def _network(layers: Layers) -> _Network:
 @final
 @dataclass(frozen=True, eq=False)
 class _Search:
-    layers: Layers
+    task: Task
     network: _Network
     base: Array
-    deadline: float | None
-    processes: int
-    domain: Domain
 
     @cached_property
     def worst(self) -> float:
         """How far float32 may be from f, anywhere: a value beyond 4 times that has the same sign in all arithmetics."""
-        return worst_error(self.layers, self.domain)
+        return worst_error(self.task.layers, self.task.domain)
 
     def width(self, steps: int) -> int:
         """How many rows at a time."""
         products = len(self.network.net[1]) * min(steps, STEPS)
-        equal = max(FEWEST // products, -(-len(self.base) // self.processes))
+        equal = max(FEWEST // products, -(-len(self.base) // self.task.processes))
         return max(kernels.LANES, min(PRODUCTS // products, equal))
 
     def part(self, rows: Indices, steps: Array) -> Part:
@@ -139,7 +128,7 @@ class _Search:
         if len(mixed) >= MANY:
             sure = np.abs(best[:, mixed].astype(np.float64)).min(axis=0) > 4 * self.worst
         near = np.flatnonzero(~sure)
-        sure[near] = clear(self.layers, above[near], below[near])
+        sure[near] = clear(self.task.layers, above[near], below[near])
         fair = len(rows) - len(mixed) if done else 0
         return Part(rows[mixed[sure]], above[sure], below[sure], rows, done, fair)
 
@@ -150,7 +139,7 @@ class _Search:
         best: Floats = np.repeat(np.array([[-np.inf], [np.inf]], dtype=np.float32), lanes, axis=1)
         where = np.zeros(best.shape, dtype=np.int32)
         for start, end in spans(len(steps), STEPS):
-            if self.deadline is not None and time.monotonic() >= self.deadline:
+            if self.task.seconds <= 0:
                 return best[:, :count], where[:, :count], False
             with np.errstate(over="ignore"):
                 moves = affine(steps[start:end].astype(np.float32), first, np.zeros(first.shape[1], dtype=np.float32))

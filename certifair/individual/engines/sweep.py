@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import ClassVar, Final, NamedTuple, final
 
@@ -22,8 +21,7 @@ from certifair.individual.engines._points import (
 )
 from certifair.individual.engines._search import Part, search, spans
 from certifair.individual.engines._sweep_kernels import sweep
-from certifair.individual.engines.base import Array, Engine, NotForThisError, Progress, Proposal, Task
-from certifair.spec.domain import Domain
+from certifair.individual.engines.base import Array, Engine, NotForThisError, Proposal, Task
 from certifair.spec.layers import Layers
 
 SEGMENTS: Final = 256
@@ -41,32 +39,25 @@ class Sweep(Engine):
     name: ClassVar[str] = "sweep"
 
     def rows(self, task: Task, rows: Array) -> Proposal[Rows]:
-        return sweep_rows(task.layers, task.domain, rows, task.deadline, task.progress, task.processes)
+        return sweep_rows(task, rows)
 
     def domain(self, task: Task) -> Proposal[Tree]:
         raise NotForThisError("sweep answers about rows", advice="use the method branch for a whole domain")
 
 
-def sweep_rows(
-    layers: Layers,
-    domain: Domain,
-    rows: Array,
-    deadline: float | None = None,
-    progress: Progress | None = None,
-    processes: int = 2,
-) -> Proposal[Rows]:
+def sweep_rows(task: Task, rows: Array) -> Proposal[Rows]:
     """PAIR for rows with two points of their flip set that clearly decide differently, else SWEPT.
 
-    rows: (n, inputs). Rows that were not reached by `deadline` are UNDECIDED. Errors: NotForThisError for none, or more
-    than two continuous inputs that flip, for layers with curves, and for too many combinations.
+    rows: (n, inputs). Rows that were not reached in time are UNDECIDED. Errors: NotForThisError for none, or more than
+    two continuous inputs that flip, for layers with curves, and for too many combinations.
     """
-    flips = flips_of(domain)
-    _check(layers, flips)
+    flips = flips_of(task.domain)
+    _check(task.layers, flips)
     rows = np.ascontiguousarray(rows, dtype=np.float64)
-    known = inside(domain, rows)
+    known = inside(task.domain, rows)
     table = rows[known]
-    found = _Search(layers, _network(layers), flips, table, bases(flips, table), deadline)
-    return search(flips, rows, known, found.part, found.width, SWEPT, processes, progress)
+    found = _Search(task, _network(task.layers), flips, table, bases(flips, table))
+    return search(flips, rows, known, found.part, found.width, SWEPT, task.processes, task.progress)
 
 
 def _check(layers: Layers, flips: Flips) -> None:
@@ -111,12 +102,11 @@ class _Best(NamedTuple):
 @final
 @dataclass(frozen=True, eq=False)
 class _Search:
-    layers: Layers
+    task: Task
     network: _Network
     flips: Flips
     table: Array
     base: Array
-    deadline: float | None
 
     def width(self, steps: int) -> int:
         """How many rows at a time."""
@@ -124,24 +114,21 @@ class _Search:
 
     def part(self, rows: Indices, steps: Array) -> Part:
         """Whoever of these rows has a clear pair."""
-        if self._late():
+        if self.task.seconds <= 0:
             none = np.empty((0, self.table.shape[1]))
             return Part(rows[:0], none, none, rows, False, 0)
         table, base = self.table[rows], self.base[rows]
         best = _Best(np.repeat([[-np.inf], [np.inf]], len(rows), axis=1), np.zeros((2, *table.shape)))
         ends = [_ends(self.flips, table, axis) for axis in range(len(self.flips.continuous))]
-        enough = 4 * float(values_and_errors(self.layers, table)[1].max())
+        enough = 4 * float(values_and_errors(self.task.layers, table)[1].max())
         if len(ends) == 1:
             best.take(np.arange(len(rows)), self._line(base, steps, 0, ends[0], enough))
         else:
             self._rectangle(best, base, steps, ends, enough)
         mixed = np.flatnonzero((best.value[0] > 0) & (best.value[1] <= 0))
         sure, above, below = self._clear(mixed, best, ends)
-        done = not self._late()
+        done = self.task.seconds > 0
         return Part(rows[sure], above, below, rows, done, len(rows) - len(mixed) if done and len(ends) == 1 else 0)
-
-    def _late(self) -> bool:
-        return self.deadline is not None and time.monotonic() >= self.deadline
 
     def _line(self, base: Array, steps: Array, axis: int, ends: Array, enough: float) -> _Best:
         """Along one continuous input, for base whose other one is fixed."""
@@ -152,7 +139,7 @@ class _Search:
         with np.errstate(over="ignore", invalid="ignore"):
             shared = affine(base, first, self.network.bias)
             for start, end in spans(len(steps), SEGMENTS):
-                if self._late():
+                if self.task.seconds <= 0:
                     break
                 moves = affine(steps[start:end], first, np.zeros_like(self.network.bias))
                 sweep(shared, moves, first[column], ends, self.network.rest, (best, where), start, enough)
@@ -183,10 +170,10 @@ class _Search:
         rounded = points.copy()
         for column, (low, high) in zip(self.flips.continuous, ends, strict=True):
             rounded[..., column] = _float32(points[..., column], low[mixed], high[mixed])
-        sure = clear(self.layers, *rounded)
+        sure = clear(self.task.layers, *rounded)
         again = np.flatnonzero(~sure)
         rounded[:, again] = points[:, again]
-        sure[again] = clear(self.layers, *points[:, again])
+        sure[again] = clear(self.task.layers, *points[:, again])
         return mixed[sure], rounded[0, sure], rounded[1, sure]
 
 
