@@ -25,6 +25,8 @@ from certifair.spec.domain import Domain, Feature
 FORMAT: Final = "certifair-witness/0"
 SPLIT, OPEN, ENUMERATED, COUNTED, FIBRES, COUNTEREXAMPLE, TRIMMED = range(7)
 """Kinds of nodes of a tree."""
+BOUNDED: Final = (COUNTED, FIBRES, TRIMMED)
+"""Leaves that ask for bounds."""
 UNDECIDED, ALL, PAIR, SWEPT, TREE = range(5)
 """What is said of a row: nothing; every point of its flip set was evaluated; two points decide differently; its one or
 two continuous inputs were swept; a tree over its flip set."""

@@ -15,19 +15,14 @@ import numpy as np
 from certifair.errors import InputError
 from certifair.evidence.rows_file import rows_of
 from certifair.evidence.witness import (
-    COUNTED,
-    ENUMERATED,
-    FIBRES,
     MOST_FLIPS,
-    OPEN,
     SWEPT_INPUTS,
-    TRIMMED,
     Rows,
     Tree,
     Witness,
     layers_to_json,
 )
-from certifair.individual import engines
+from certifair.individual import engines, plan
 from certifair.individual.engines.base import Array, Engine, Progress, Proposal, Task
 from certifair.individual.networks import network_of
 from certifair.spec.domain import Domain, Feature
@@ -40,14 +35,7 @@ Check = Callable[..., Any]
 ENUMERABLE: Final = 2_000_000
 """Points of a domain that are evaluated without looking for anything cleverer."""
 SEARCH: Final = 0.6
-"""The part of the time that a search about rows may take, where the check has to fit in as well."""
-FIRST: Final = 0.2
-"""The part that a first tree of a domain may take,"""
-GLANCE: Final = 0.04
-"""and the check of a part of it, which tells how fast checking is."""
-SAFETY: Final = 0.9
-BOUNDED: Final = (ENUMERATED, COUNTED, FIBRES, TRIMMED)
-"""Leaves that take the checker's time."""
+"""The part of the time that a search may take which is not planned, where the check has to fit in as well."""
 
 
 @final
@@ -111,8 +99,10 @@ def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
         found = named.rows(replace(task, deadline=_part(started, deadline, SEARCH)), table)
     elif check is None or deadline is None:
         found = named.domain(task)
+    elif not named.anytime:
+        found = named.domain(replace(task, deadline=_part(started, deadline, SEARCH)))
     else:
-        found = _within(named, task, deadline, checked)
+        found = plan.within(named, task, deadline, checked)
     searched = time.monotonic()
     answer = checked(found.about, deadline)
     return Proof(witness_of(found.about), answer, found.reasons, searched - started, time.monotonic() - searched)
@@ -120,31 +110,6 @@ def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
 
 def _part(started: float, deadline: float | None, part: float) -> float | None:
     return None if deadline is None else started + part * (deadline - started)
-
-
-def _within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, float], Any]) -> Proposal[Tree]:
-    """A tree of as many leaves as can still be checked: a first tree, and a glance at how fast that goes, tell.
-
-    With n leaves after t seconds, and c leaves checked a second, m more seconds of search and the check of all take
-    m + (n + m·n/t)/c, which shall be what is left.
-    """
-    started = time.monotonic()
-    first = engine.domain(replace(task, deadline=_part(started, deadline, FIRST)))
-    spent, leaves = time.monotonic() - started, _leaves(first.about)
-    glance = check(first.about, time.monotonic() + GLANCE * (deadline - started))
-    looked = sum(glance.nodes.get(kind, 0) for kind in BOUNDED)
-    if first.about.kind.count(OPEN) + leaves == 0 or spent <= 0 or looked == 0:
-        return first
-    pace, rate = leaves / spent, looked / max(glance.seconds, 1e-3)
-    left = deadline - time.monotonic()
-    more = SAFETY * (left * rate - leaves) / (pace + rate)
-    if more <= 0:
-        return first
-    return engine.domain(replace(task, deadline=time.monotonic() + more, seed=first.about))
-
-
-def _leaves(tree: Tree) -> int:
-    return sum(tree.kind.count(kind) for kind in BOUNDED)
 
 
 def prepare() -> None:

@@ -14,8 +14,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from certifair.checks._individual import bands, spectra, trimming
+from certifair.checks._individual import bands, enclosures, spectra, trimmed, trimming
+from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.check import check_witness
+from certifair.checks._individual.floats import Prepared
 from certifair.evidence.witness import COUNTED, OPEN, SPLIT, TREE, TRIMMED, Rows, Tree, Witness, layers_to_json
 from certifair.spec.domain import Domain, Feature
 from tests.oracles import individual_brute as brute
@@ -276,7 +278,7 @@ def test_volumes_of_moves_and_flips_hold(seed, monkeypatch):
 
 @pytest.mark.parametrize("seed", range(60))
 def test_linear_functions_of_huge_ranges(seed, monkeypatch):
-    """Up to 2^75 units and more, ties with f = 0 among them: through neurons that change nothing."""
+    """Up to 2^100 units and ties with f = 0 among them; beside f neurons whose ranges may be cut for nothing."""
     rng = np.random.default_rng(seed)
     attacked(rng, monkeypatch)
     monkeypatch.setattr(bands, "FEW", int(rng.choice([0, 1 << 13])))
@@ -295,11 +297,67 @@ def test_linear_functions_of_huge_ranges(seed, monkeypatch):
     at_most, negative = (share_up_to(steps, [], [], t) * domain.units for t in (most, least))
     truth = brute.Truth(domain.units - at_most, negative, at_most - negative)
     row = np.append(weight, np.zeros(len(dead)))
-    first = brute.layer([row, -row, row], [bias, -bias, 0], [0.0, 0.0, 1.0])
-    second = brute.layer([[1.0, -1.0, 0.0], [0.0, 1.0, 0.0]], [0.0, 0.0], [1.0, 0.0])
-    layers = brute.net(first, second, brute.layer([[1.0, 0.0]], [0.0], 1.0))
+    first = brute.layer([row, row, -row], [bias, bias, 0], [1.0, 0.0, 0.5])
+    layers = brute.net(first, brute.layer([[1.0, 0.0, 0.0]], [0.0], 1.0))
     for depth in (0, 4):
         assert not faults(layers, domain, random_tree(rng, domain, [TRIMMED, COUNTED], depth), truth)
+
+
+def in_layer_only(rng, layer):
+    """In place of the rule: the range of one neuron of this layer, cut off at one end."""
+    calls = iter(range(99))
+
+    def choose(self, row, ends, slope, price):
+        low, high = ends[0].copy(), ends[2].copy()
+        if next(calls) == layer and len(row):
+            j, part = int(rng.integers(len(row))), float(rng.choice([0.25, 0.5, rng.random()]))
+            cut = low[j] + part * (high[j] - low[j])
+            if low[j] < cut < high[j]:
+                (low if rng.random() < 0.5 else high)[j] = cut
+        return low, high
+
+    return choose
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_units_that_leave_a_range_are_subtracted(seed, monkeypatch):
+    """Of one neuron, in the first or a later layer, at every point of every flip set, moves among them."""
+    rng = np.random.default_rng(seed)
+    monkeypatch.setattr(spectra, "shares", exact_shares)
+    for _ in range(4):
+        domain, layer = random_domain(rng, 100), int(rng.integers(0, 3))
+        units, layers = brute.units(domain), brute.net(*random_layers(rng, domain.inputs)[0])
+        monkeypatch.setattr(trimming.Rule, "choose", in_layer_only(rng, layer))
+        frame, net = Frame(domain), Prepared(layers)
+        ends = frame.hull(*frame.relaxed(*frame.root))
+        box = enclosures.enclose(net, *ends)
+        trim = trimmed._Trim(frame, *frame.root, box)
+        ranges = enclosures.enclose(net, *ends, trim).ranges
+        if layer >= len(layers.layers) - 1:
+            assert not trim.bad.any()
+            continue
+        low, high = ranges.low[layer][0], ranges.high[layer][0]
+        for j in np.flatnonzero((low > box.ranges.low[layer][0]) | (high < box.ranges.high[layer][0])).tolist():
+            whole = layers.layers[layer]
+            one = brute.layer(whole.weight[[j]], whole.bias[[j]], 1.0)
+            z = brute.exact_values(brute.net(*layers.layers[:layer], one), units.points)
+            left = np.array([not low[j] <= v <= high[j] for v in z])
+            assert (brute.decisions(~left, units.owner) != 1).mean() <= trim.bad[0]
+
+
+@pytest.mark.parametrize("kind", [COUNTED, TRIMMED])
+def test_levels_that_hardly_differ_are_both_held_to(kind, monkeypatch):
+    """1 + 2^-25 − 1 is 0 in float32, if it is added up so, and above 0 over the reals, as are three more of 8 units."""
+    for where in (spectra, bands):
+        monkeypatch.setattr(where, "shares", exact_shares)
+    monkeypatch.setattr(bands, "FEW", 0)
+    features = [Feature(f"n{i}", "integer", 0, 1) for i in range(3)]
+    domain = Domain("d", (*features, Feature("a", "integer", 0, 1, sensitive=True)))
+    layers = brute.net(brute.layer([[1.0, 2.0**-25, -1.0, 0.0]], [0.0], 1.0))
+    found = check(layers, domain, Tree(bytes([kind]), array("H", [0]), array("d", [0.0]))).shares
+    assert 2 <= found["float32"].positive <= 3
+    assert 2 <= found["real"].positive <= 4
+    assert 2 <= found["real"].negative <= 4
 
 
 def mutated(rng, tree):
@@ -343,22 +401,23 @@ def test_mutated_trees_of_nasty_networks_never_claim_what_is_false(monkeypatch):
     assert accepted > 150
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(40))
 def test_trimmed_trees_of_rows(seed, monkeypatch):
     """One flip set each: all of it is sensitive, so that ranges are left by this one unit or by none."""
     rng = np.random.default_rng(seed)
-    attacked(rng, monkeypatch)
-    domain = random_domain(rng, 60)
-    units = brute.units(domain)
-    layers = shifted(rng, *random_layers(rng, domain.inputs), units.points)
-    decided = np.array([v > 0 for v in brute.exact_values(layers, units.points)])
-    codes = brute.decisions(decided, units.owner)
-    rows = units.points[[int(np.flatnonzero(units.owner == k)[0]) for k in range(len(codes))]]
     leaf = Tree(bytes([TRIMMED]), array("H", [0]), array("d", [0.0]))
-    about = Rows(bytes([TREE] * len(rows)), array("d"), (leaf,) * len(rows))
-    found = check_witness(Witness(layers_to_json(layers), domain, about, "attack"), layers, domain, rows)
-    for verdict in found.verdicts.values():
-        assert ((verdict == 0) | (verdict == np.where(codes == 2, 2, 1))).all()
+    for _ in range(5):
+        attacked(rng, monkeypatch)
+        domain = random_domain(rng, 60)
+        units = brute.units(domain)
+        layers = shifted(rng, *random_layers(rng, domain.inputs), units.points)
+        decided = np.array([v > 0 for v in brute.exact_values(layers, units.points)])
+        codes = brute.decisions(decided, units.owner)
+        rows = units.points[np.unique(units.owner, return_index=True)[1]]
+        about = Rows(bytes([TREE] * len(rows)), array("d"), (leaf,) * len(rows))
+        found = check_witness(Witness(layers_to_json(layers), domain, about, "attack"), layers, domain, rows)
+        for verdict in found.verdicts.values():
+            assert ((verdict == 0) | (verdict == np.where(codes == 2, 2, 1))).all()
 
 
 def test_nothing_is_proven_by_trimmed_leaves_of_curves():

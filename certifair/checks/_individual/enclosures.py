@@ -41,7 +41,7 @@ class Enclosure:
 
 @quiet
 def enclose(net: Prepared, low: Array, high: Array, trim: Trim | None = None) -> Enclosure:
-    """First-order enclosures of f over boxes (boxes, n0).
+    """First-order enclosures of f over boxes (boxes, n0); trim: of f at points of which `trimmed` tells, no spread.
 
     In each box every neuron gets a line: act(z) = λz + μ ± ε for z in [l, u] (`_line`). Through these, each
     layer is z = C(x − middle) + c + Σ Λ_j s_j with |s_j| ≤ ε_j for the neurons of the layers below, C and all Λ sums of
@@ -65,10 +65,11 @@ def enclose(net: Prepared, low: Array, high: Array, trim: Trim | None = None) ->
         line, size = lines[k], np.abs(row) + net.theta * most_down[k]
         sizes.append(size)
         error = error + (np.abs(row) * line.error).sum(axis=1)
-        bent = (size + y) * line.bend
-        spread = spread + _across(bent, slants[k].swapaxes(1, 2)) + net.theta * product(bent, most_up[k].T)
-        if k:
-            y = product(size * line.bend + y * (np.abs(line.slope) + line.bend), net.magnitude[k].T)
+        if trim is None:
+            bent = (size + y) * line.bend
+            spread = spread + _across(bent, slants[k].swapaxes(1, 2)) + net.theta * product(bent, most_up[k].T)
+            if k:
+                y = product(size * line.bend + y * (np.abs(line.slope) + line.bend), net.magnitude[k].T)
         row = product(row * line.slope, net.weight[k].T)
     slope = np.broadcast_to(row, low.shape)
     error = (error + 4 * net.theta * total) * SLACK
@@ -77,6 +78,7 @@ def enclose(net: Prepared, low: Array, high: Array, trim: Trim | None = None) ->
     ranges.low.append((centre - reach)[:, None])
     ranges.high.append((centre + reach)[:, None])
     good = np.isfinite(slope + spread).all(axis=1) & (error >= 0)
+    spread = spread if trim is None else np.full_like(spread, np.inf)
     for ends in (*ranges.low, *ranges.high):
         good &= np.isfinite(ends).all(axis=1)
     error, spread = np.where(good, error, np.inf), np.where(good[:, None], spread, np.inf)

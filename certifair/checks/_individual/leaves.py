@@ -54,6 +54,10 @@ class Clock:
                 if not waiting:
                     return
                 share, item, future = waiting.pop(0)
+                if self.late() and future.cancel():  # then none of those behind it has begun
+                    for *_, other in waiting:
+                        other.cancel()
+                    return
                 try:
                     result = future.result()
                 except KeyboardInterrupt:

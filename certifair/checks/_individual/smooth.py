@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from certifair.checks._individual.floats import Array, Prepared
 from certifair.checks._individual.points import Decided, Judge, Signs, code_of, sure
-from certifair.evidence.witness import ALL, COUNTED, ENUMERATED, FIBRES, OPEN, PAIR, UNDECIDED, Rows, Tree
+from certifair.evidence.witness import ALL, BOUNDED, OPEN, PAIR, UNDECIDED, Rows, Tree
 from certifair.exact import ball, elementary
 from certifair.exact.ball import Ball
 from certifair.spec.layers import CURVES, Layer, Layers
@@ -83,8 +83,8 @@ def judge_of(layers: Layers) -> Judge:
 def points_only(about: Tree | Rows) -> Tree | Rows:
     """The same witness without what speaks of boxes."""
     if isinstance(about, Tree):
-        kept = bytes(OPEN if kind in (COUNTED, FIBRES) else kind for kind in range(ENUMERATED + 4))
-        return Tree(about.kind.translate(kept + bytes(range(len(kept), 256))), about.feature, about.cut, about.pairs)
+        kept = bytes(OPEN if kind in BOUNDED else kind for kind in range(256))
+        return Tree(about.kind.translate(kept), about.feature, about.cut, about.pairs)
     return Rows(bytes(code if code in (ALL, PAIR) else UNDECIDED for code in about.code), about.pairs)
 
 

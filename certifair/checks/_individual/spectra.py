@@ -81,7 +81,8 @@ def shares(sums: Sums, t: Array, degree: int) -> tuple[Array, Array]:
     """(items, thresholds) At least and at most this share of s is ≤ t, and at most and at least the rest is > t."""
     low, high = np.empty_like(t), np.empty_like(t)
     sums, order = sums.packed()
-    each = max(1, AT_ONCE // degree)
+    width = max((value.shape[1] for value, _ in sums.choices), default=0)
+    each = max(1, AT_ONCE // (degree * max(1, width // 2)))
     for start in range(0, len(t), each):
         part = order[start : start + each]
         low[part], high[part] = _shares(sums.only(slice(start, start + each)), t[part], degree)

@@ -15,7 +15,7 @@ from certifair.checks._individual.counting import FALSIFIED, NEGATIVE, POSITIVE
 from certifair.checks._individual.floats import Array, quiet
 from certifair.checks._individual.leaves import Clock, Ints, Pair, bounded, enumerated, exactly, leaves_at_once
 from certifair.checks._individual.points import Judge
-from certifair.evidence.witness import COUNTED, COUNTEREXAMPLE, ENUMERATED, FIBRES, OPEN, SPLIT, TRIMMED, Tree
+from certifair.evidence.witness import BOUNDED, COUNTEREXAMPLE, ENUMERATED, FIBRES, OPEN, SPLIT, Tree
 
 
 @final
@@ -96,7 +96,7 @@ class _Checker:
         kind = self._kind[start : start + len(low)]
         places = {k: np.flatnonzero(kind == k) for k in range(1, 7)}
         size = len(self._kind)
-        bounded = [places[k] for k in (COUNTED, FIBRES, TRIMMED)]
+        bounded = [places[k] for k in BOUNDED]
         step = leaves_at_once(self._judge) if any(map(len, bounded)) else 1
         parts = [some[i : i + step] for some in bounded for i in range(0, len(some), step)]
 

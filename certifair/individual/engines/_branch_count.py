@@ -60,7 +60,7 @@ class Reach(NamedTuple):
 
 
 @compiled
-def _one_hot(column: int, low: int, high: int, g: Any, rho: Any) -> Any:
+def one_hot(column: int, low: int, high: int, g: Any, rho: Any) -> Any:
     """(least, most, largest difference, surest difference) of the values' contributions, and the middle of the ends.
 
     A value's contribution is 2·g of its input less Σg over the values that are left.
@@ -83,7 +83,7 @@ def reach_of(axes: Axes, low: Any, high: Any, half: Any, g: Any, rho: Any) -> Re
         column = axes.column[a]
         if axes.sensitive[a] and high[a] > low[a]:
             if axes.kind[a] == ONE_HOT:
-                down, up, gap, surely = _one_hot(column, int(low[a]), int(high[a]), g, rho)
+                down, up, gap, surely = one_hot(column, int(low[a]), int(high[a]), g, rho)
                 least, most, far, sure = least + down, most + up, far + gap, sure + surely
             else:
                 size = abs(g[column])
@@ -132,7 +132,7 @@ def _spans(axes: Axes, low: Any, high: Any, g: Any, skip: int, grid: Grid) -> An
         if axes.sensitive[a] or a == skip or high[a] <= low[a]:
             continue
         if axes.kind[a] == ONE_HOT:
-            least, most, _, _ = _one_hot(axes.column[a], int(low[a]), int(high[a]), g, g)
+            least, most, _, _ = one_hot(axes.column[a], int(low[a]), int(high[a]), g, g)
             span = 0.5 * (most - least)
             middle += 0.5 * (most + least)
         else:

@@ -16,6 +16,7 @@ from certifair.individual.engines._branch_count import (
     Grid,
     count,
     fibre,
+    one_hot,
     reach_of,
 )
 from certifair.individual.engines._branch_enclosure import Box, Floats, Form, Indices, Lines, Net, downwards, upwards
@@ -29,6 +30,8 @@ _ERROR = 0.7
 """What splitting takes off the error, in standard deviations of s, against what it takes off the missed share."""
 _WORTH = 1e-6
 """A leaf that decides less of itself is open: a checker need not look at it."""
+_GRAIN = 1 / 1025
+"""A checker's count is as if the error were larger, by about this part of the range of s (`spectra`, degree 1024)."""
 _FAINT = 1e-4
 """A band that decides less of a box, as far as one can guess, is not counted."""
 
@@ -140,6 +143,24 @@ def _deviation(axes: Axes, room: Room, ends: Any) -> float:
 
 
 @compiled
+def _coarseness(axes: Axes, room: Room, ends: Any) -> float:
+    """How coarse a checker's count is, as an error; what splitting takes off it goes into the scores."""
+    low, high = ends
+    found = 0.0
+    for a in range(len(low)):
+        if axes.sensitive[a] or high[a] <= low[a]:
+            continue
+        column = axes.column[a]
+        size = abs(room.here[column])
+        if axes.kind[a] == ONE_HOT:
+            least, most, _, _ = one_hot(column, int(low[a]), int(high[a]), room.here, room.here)
+            size = 0.5 * (most - least)
+        found += _GRAIN * size
+        room.score[column] += np.float32(0.5 * _GRAIN * size)
+    return found
+
+
+@compiled
 def _guess(c: float, e: float, reach: Any, sigma: float) -> float:
     """About the share that a band leaves undecided: s as a normal variable."""
     above = 0.5 * math.erfc((e - c - reach.low) / sigma * 0.7071067811865476)
@@ -193,6 +214,7 @@ def evaluate(net: Net, axes: Axes, room: Room, rules: Rules, low: Any, high: Any
         _set_prices(room, sigma)
         c, e, reach, missed = _enclose(net, axes, room, rules, ends, free, turn == 1)
         sigma = _deviation(axes, room, ends)
+        e += _coarseness(axes, room, ends)
         k, share = fibre(axes, low, high, room.g, room.rho, reach.most + 2 * rules.margin)
         if turn == 1:
             _set_scores(room, sigma)

@@ -66,7 +66,7 @@ def _rows(chunks: list[Array]) -> int:
 def joined(parts: Iterable[Proposal[Rows]]) -> Proposal[Rows]:
     """One proposal about all rows, in order."""
     code, pairs, trees, reasons = bytearray(), array("d"), list[Tree](), Counter[str]()
-    for about, why in parts:
+    for about, why, _ in parts:
         code += about.code
         pairs.extend(about.pairs)
         trees.extend(about.trees)

@@ -55,16 +55,22 @@ Found = TypeVar("Found")
 
 @final
 class Proposal(NamedTuple, Generic[Found]):
-    """A witness's body, and why parts of it are undecided, as the engine puts it: (how often, reason)."""
+    """A witness's body, and why parts of it are undecided, as the engine puts it: (how often, reason).
+
+    more: goes on with the search, until a moment of `time.monotonic`; None where it is over.
+    """
 
     about: Found
     reasons: tuple[tuple[int, str], ...] = ()
+    more: Callable[[float], Proposal[Found]] | None = None
 
 
 class Engine(ABC):
     """A final subclass in a file of its own in this folder."""
 
     name: ClassVar[str]
+    anytime: ClassVar[bool] = False
+    """Whether proposals about domains get better with time: `Proposal.more`."""
 
     @abstractmethod
     def rows(self, task: Task, rows: Array) -> Proposal[Rows]:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final, final
 
 import numpy as np
@@ -52,7 +52,10 @@ UNCOMPILED: Final = "the time was over before the search was compiled; that is d
 @final
 @dataclass(frozen=True, eq=False)
 class Search:
-    """A tree whose leaves' kinds propose what a checker may find, and shares as the search estimates them."""
+    """A tree whose leaves' kinds propose what a checker may find, and shares as the search estimates them.
+
+    more: goes on until a moment of `time.monotonic`; None if that is of no use, or the user has had enough.
+    """
 
     tree: Tree
     certified: float
@@ -61,6 +64,7 @@ class Search:
     boxes: int
     seconds: float
     interrupted: bool
+    more: Callable[[float], Search] | None
 
 
 @final
@@ -68,13 +72,19 @@ class Branch(Engine):
     """Whole domains of any size."""
 
     name: ClassVar[str] = "branch"
+    anytime: ClassVar[bool] = True
 
     def rows(self, task: Task, rows: Array) -> Proposal[Rows]:
         return tree_rows(task, rows)
 
     def domain(self, task: Task) -> Proposal[Tree]:
-        found = search(task)
-        return Proposal(found.tree, () if found.boxes else ((1, UNCOMPILED),))
+        return _proposal(search(task))
+
+
+def _proposal(found: Search) -> Proposal[Tree]:
+    more = found.more
+    further = None if more is None else lambda until: _proposal(more(until))
+    return Proposal(found.tree, () if found.boxes else ((1, UNCOMPILED),), further)
 
 
 def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = None, trimmed: bool = TRIM) -> Search:
@@ -84,27 +94,33 @@ def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = N
     6 too. An interrupt (Ctrl-C) ends the search like the time does.
     Errors: NotForThisError for sigmoids and the like inside; ValueError for a tree that is not of this search.
     """
-    started = time.monotonic()
     if not task.layers.piecewise_linear:
         raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method enumerate or sweep")
     features = len(task.domain.features)
     each = max(bytes_per_leaf(features), bytes_to_check(2, features))
     leaves = min(task.memory // each, most_leaves or MOST, MOST)
-    hunt = _Hunt(task, Rules(level_margin, _points(task.layers), trimmed), leaves)
-    interrupted = False
+    return _go_on(_Hunt(task, Rules(level_margin, _points(task.layers), trimmed), leaves), task)
+
+
+def _go_on(hunt: _Hunt, task: Task) -> Search:
+    started = time.monotonic()
+    interrupted, left = False, True
     pool = ThreadPoolExecutor(task.processes)
+    hunt.stop[0] = 0
     run = _Run(pool, hunt.stop, started + task.seconds, lambda: hunt.shares, task.progress, started)
     try:
         hunt.measure(run, task.seed)
-        while not run.over and hunt.round(run):
+        while not run.over and (left := hunt.round(run)):
             pass
     except KeyboardInterrupt:
         interrupted = True
     finally:
         hunt.stop[0] = 1
         pool.shutdown(wait=False, cancel_futures=True)
-    boxes = sum(int(room.used[4]) for room in hunt.rooms)
-    return Search(tree_of(hunt.nodes), *hunt.shares, boxes, time.monotonic() - started, interrupted)
+    boxes, spent = sum(int(room.used[4]) for room in hunt.rooms), time.monotonic() - started
+    useful = left and hunt.measured and not interrupted and not run.abandoned
+    more = (lambda until: _go_on(hunt, replace(task, deadline=until))) if useful else None
+    return Search(tree_of(hunt.nodes), *hunt.shares, boxes, spent, interrupted, more)
 
 
 def _points(layers: Layers) -> float:
@@ -115,7 +131,10 @@ def _points(layers: Layers) -> float:
 @final
 @dataclass(eq=False)
 class _Run:
-    """Threads, the flag that stops them, and when; told: when progress was last reported."""
+    """Threads, the flag that stops them, and when; told: when progress was last reported.
+
+    abandoned: a job was left alone, and may still write to what is its own.
+    """
 
     pool: ThreadPoolExecutor
     stop: NDArray[np.int64]
@@ -123,6 +142,7 @@ class _Run:
     shares: Callable[[], tuple[float, float, float]]
     progress: Progress | None
     told: float
+    abandoned: bool = False
 
     @property
     def over(self) -> bool:
@@ -147,7 +167,7 @@ class _Run:
         finally:
             if running:
                 self.stop[0] = 1
-                wait(running, timeout=GRACE)
+                self.abandoned = bool(wait(running, timeout=GRACE).not_done)
 
     def _tell(self) -> None:
         """About once a second."""
@@ -170,6 +190,7 @@ class _Hunt:
         self.rooms: list[Room] = [room_of(self._net, self._axes) for _ in range(task.processes)]
         self.stop = np.zeros(1, dtype=np.int64)
         self._planted = 0
+        self.measured = False
 
     @property
     def shares(self) -> tuple[float, float, float]:
@@ -177,7 +198,9 @@ class _Hunt:
         return certified, falsified, max(undecided, 0.0)
 
     def measure(self, run: _Run, tree: Tree | None) -> None:
-        """Starts from a tree, or from the whole domain as one box."""
+        """Starts from a tree, or from the whole domain as one box, unless that is done."""
+        if self.measured:
+            return
         self._planted = count = plant(tree, self._axes, self.nodes, self._slots)
         self._share_out(2 * count - 1, count)
         shares = self._sizes(count)
@@ -188,6 +211,7 @@ class _Hunt:
         self._work(run, items, shares, -1.0)
         if run.over:  # what was not measured is open
             self.rooms[0].total[2] += 1.0 - sum(self.shares)
+        self.measured = not run.over
 
     def _share_out(self, nodes: int, slots: int) -> None:
         """Free nodes and slots, to each thread its part."""

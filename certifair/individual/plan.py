@@ -1,0 +1,77 @@
+"""How long to search so that what is found can still be checked in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from certifair.evidence.witness import BOUNDED, ENUMERATED, OPEN, Tree
+from certifair.individual.engines.base import Engine, Proposal, Task
+
+FIRST: Final = 0.05
+"""The part of the time that a first tree may take,"""
+LOADING: Final = 1.0
+"""but at least so many seconds, in which the search is loaded, or a quarter of the time,"""
+GLANCE: Final = 0.04
+"""and about that of the check of some of its leaves, which tells how fast checking is."""
+STEPS: Final = (0.4, 0.7, 1.0)
+"""After each glance so much of the search that seems possible is done: boxes get smaller, and their check faster."""
+SAFETY: Final = 0.92
+SLOW: Final = 3000.0
+"""Leaves checked in a second, as long as nothing is known."""
+RUN: Final = 4096
+"""Leaves that follow each other, so that a checker can take as many at once as it would."""
+SLOWEST: Final = (ENUMERATED, *BOUNDED)
+"""Leaves that take the checker's time."""
+
+
+def within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, float], Any]) -> Proposal[Tree]:
+    """A tree of as many leaves as can still be checked by the deadline.
+
+    With n leaves, p more found and c checked a second, m more seconds of search and the check of all take
+    m + (n + m·p)/c, which shall be a little less than what is left.
+    """
+    began, seconds = time.monotonic(), deadline - time.monotonic()
+    first = max(FIRST * seconds, min(LOADING, seconds / 4))
+    found = engine.domain(replace(task, deadline=began + first))
+    if found.more is None and not _leaves(found.about):
+        return engine.domain(replace(task, deadline=began + seconds / 2))
+    leaves, rate = 0, SLOW
+    for step in STEPS:
+        before, leaves = leaves, _leaves(found.about)
+        pace = (leaves - before) / max(time.monotonic() - began, 1e-3)
+        if found.more is None or pace <= 0:
+            break
+        rate = _rate(found.about, rate, GLANCE * (deadline - time.monotonic()), check)
+        left = SAFETY * (deadline - time.monotonic())
+        more = step * (left * rate - leaves) / (pace + rate)
+        if more <= 0:
+            break
+        began = time.monotonic()
+        found = found.more(began + more)
+    return found
+
+
+def _rate(tree: Tree, expected: float, seconds: float, check: Callable[[Tree, float], Any]) -> float:
+    """Leaves checked in a second, by about so many seconds of it; as expected, if there is no telling."""
+    glance = check(_sampled(tree, expected * seconds), time.monotonic() + 2 * seconds)
+    looked = sum(glance.nodes.get(kind, 0) for kind in SLOWEST)
+    return looked / glance.seconds if looked and glance.seconds > 0 else expected
+
+
+def _sampled(tree: Tree, leaves: float) -> Tree:
+    """With about so many of its leaves, in runs from everywhere; the others are open, and cost nothing."""
+    kind = np.frombuffer(tree.kind, dtype=np.uint8).copy()
+    some = np.flatnonzero(np.isin(kind, SLOWEST))
+    runs = len(some) // RUN + 1
+    kept = np.random.default_rng(0).permutation(runs) < max(1.0, leaves / RUN)
+    kind[some[~kept[np.arange(len(some)) // RUN]]] = OPEN
+    return replace(tree, kind=kind.tobytes())
+
+
+def _leaves(tree: Tree) -> int:
+    return sum(tree.kind.count(kind) for kind in SLOWEST)
