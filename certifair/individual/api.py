@@ -23,7 +23,7 @@ from certifair.evidence.witness import (
     layers_to_json,
 )
 from certifair.individual import engines, plan
-from certifair.individual.engines.base import Array, Engine, Progress, Proposal, Task
+from certifair.individual.engines.base import MOST_POINTS, Array, Engine, Progress, Proposal, Task
 from certifair.individual.networks import network_of
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.domain_file import load_domain
@@ -33,7 +33,9 @@ from certifair.spec.network import Activation, Affine, Network
 Check = Callable[..., Any]
 """`certifair.checks.individual.check_witness`, or one like it: producers do not import what judges them."""
 ENUMERABLE: Final = 2_000_000
-"""Points of a domain that are evaluated without looking for anything cleverer."""
+"""Points of a domain that are evaluated without looking for anything cleverer,"""
+WEIGHTS: Final = 5e9
+"""and more of them, where the time is enough at so many points times weights a second, in each process."""
 SEARCH: Final = 0.6
 """The part of the time that a search may take which is not planned, where the check has to fit in as well."""
 
@@ -84,8 +86,11 @@ def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
     _check_widths(layers, domain)
     table = None if rows is None else table_of(rows, domain)
     seed = None if resume is None else _seed(resume, layers, domain)
-    named = engines.get(_picked(domain, table) if method == "auto" else method) if isinstance(method, str) else method
-    task = Task(layers, domain, deadline, memory, processes or os.cpu_count() or 1, progress, seed)
+    cores = processes or os.cpu_count() or 1
+    affordable = WEIGHTS * cores * (seconds or 0.0) / sum(layer.weight.size for layer in layers.layers)
+    picked = _picked(domain, table, max(ENUMERABLE, affordable)) if method == "auto" else method
+    named = engines.get(picked) if isinstance(picked, str) else picked
+    task = Task(layers, domain, deadline, memory, cores, progress, seed)
     plain = layers_to_json(layers)
 
     def witness_of(about: Rows | Tree) -> Witness:
@@ -164,12 +169,12 @@ def _seed(resume: Witness, layers: Layers, domain: Domain) -> Tree:
     return resume.about
 
 
-def _picked(domain: Domain, rows: Array | None) -> str:
-    """The engine that decides such a question completely, if there is one."""
+def _picked(domain: Domain, rows: Array | None, affordable: float) -> str:
+    """The engine that decides such a question completely, if there is one; affordable: points of a domain."""
     if rows is None:
         points = None if domain.flips is None else domain.units * domain.flips
         finite = all(feature.levels is not None for feature in domain.features)
-        return "enumerate" if finite and points is not None and points <= ENUMERABLE else "branch"
+        return "enumerate" if finite and points is not None and points <= min(affordable, MOST_POINTS) else "branch"
     combinations, continuous = domain.freedom
     if combinations > MOST_FLIPS or continuous > SWEPT_INPUTS:
         return "branch"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import bench_audit
+import bench_individual
 import bench_layer
 import bench_streams
 import duckdb
@@ -106,6 +107,7 @@ def main() -> None:
         rows.append(("verify one of 10⁶ rows, 6 claims", "python -c pass", timed(verify, 15), nothing, "–"))
     show(rows)
     bench_layer.main()
+    bench_individual.main()
     bench_streams.main()
     bench_audit.main([10**7, 10**8])
 

@@ -368,3 +368,14 @@ def test_a_sweep_sees_a_tie_at_a_single_point():
     about, rows = Rows(bytes([SWEPT])), np.array([[1.0]])
     assert check(layers, d, about, rows).verdicts["real"].tolist() == [2]
     assert in_integers(layers, d, about, [[1.0]])[0][0] == 2
+
+
+def test_halves_of_a_flip_set_whose_people_differ():
+    """f > 0 for z ≥ 2 where a = 1, and for z ≤ 1 where a = 0: two of four people in each half, none in both."""
+    domain = Domain("d", (Feature("z", "integer", 0, 3), Feature("a", "integer", 0, 1, sensitive=True)))
+    network = net(layer([[1, 10], [-1, -10]], [-11.5, 1.5]), layer([[1, 1]], [-0.25], 1.0))
+    split = Tree(bytes([SPLIT, ENUMERATED, ENUMERATED]), array("H", [1, 0, 0]), array("d", [1.0, 0.0, 0.0]))
+    shares = check(network, domain, split).shares["real"]
+    for counts in (in_integers(network, domain, split)[0], shares):
+        assert (counts.positive, counts.negative, counts.mixed) == (0, 0, 0)
+    assert check(network, domain, leaf(ENUMERATED)).shares["real"].falsified == 4

@@ -6,7 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar, final
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, NamedTuple, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from certifair.spec.layers import Layers
 if TYPE_CHECKING:
     from certifair.evidence.witness import Rows, Tree
 
+MOST_POINTS: Final = 2_000_000_000
+"""Of a domain that are evaluated one by one."""
 Array = NDArray[np.float64]
 Progress = Callable[[float, float, float], None]
 """Called now and then with the shares so far: certified, falsified, undecided. They are the engine's own."""
