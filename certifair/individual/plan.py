@@ -20,7 +20,7 @@ GLANCE: Final = 0.04
 """and about that of the check of some of its leaves, which tells how fast checking is."""
 STEPS: Final = (0.4, 0.7, 1.0)
 """After each glance so much of the search that seems possible is done: boxes get smaller, and their check faster."""
-SAFETY: Final = 0.92
+SAFETY: Final = 0.93
 SLOW: Final = 3000.0
 """Leaves checked in a second, as long as nothing is known."""
 RUN: Final = 4096

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 
-from certifair.evidence.witness import COUNTED, ENUMERATED, FIBRES, SPLIT, Tree
+from certifair.evidence.witness import COUNTED, ENUMERATED, FIBRES, SPLIT, TRIMMED, Tree
 from tests.golden.cases import NETWORKED, Case, Columns, changed, head, people, prop, scored_by
 from tests.golden.network import CREDIT
 
@@ -105,9 +105,14 @@ def individual_cases() -> list[Case]:
         _credit(
             "individual-domain",
             "UNDECIDED",
-            RANGES + asked("sex", "0.5", domain) + asked("along", "0.5", domain) + asked("unproven", "0.1", domain),
+            RANGES
+            + asked("sex", "0.5", domain)
+            + asked("along", "0.5", domain)
+            + asked("trimmed", "0.5", domain)
+            + asked("unproven", "0.1", domain),
             sampled,
             sex=halved(5, (COUNTED, 0, 0)),
             along=halved(4, (FIBRES, INCOME, 0)),
+            trimmed=halved(5, (TRIMMED, 0, 0)),
         ),
     ]

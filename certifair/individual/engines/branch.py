@@ -244,7 +244,7 @@ class _Hunt:
         before = sum(int(room.used[4]) for room in self.rooms)
         chosen = undecided > most / ROUND
         self._work(run, slots[chosen], np.empty(0), most / ROUND)
-        return sum(int(room.used[4]) for room in self.rooms) > before
+        return run.over or sum(int(room.used[4]) for room in self.rooms) > before
 
     def _taken(self, i: int) -> tuple[int, int]:
         part = (self._leaves - self._planted) // len(self.rooms)
