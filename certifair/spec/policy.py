@@ -221,6 +221,30 @@ def stream_property(layer: LayerSpec, name: str = "stream") -> Property:
     return replace(found, decision_threshold=Fraction(0))
 
 
+STABILITY = {
+    "max_treatment_difference": "treatment",
+    "share_differentiable": "differentiable",
+    "min_radius": "radius",
+    "max_change": "sensitivity",
+    "max_lipschitz": "lipschitz",
+}
+"""Keys of a demand of kind `stability`, and what form of claim answers it."""
+
+
+def stability_property(layer: LayerSpec | None, form: str, threshold: Fraction, name: str) -> Property:
+    """A demand about a layer's derivative and what it does to people alike; of form `lipschitz`, about the network."""
+    if form == "lipschitz":
+        bare = _about_nobody(id=name, kind="stability", form=form, threshold=threshold)
+        return replace(bare, map="scores")
+    assert layer is not None
+    return replace(_about_layer(layer, id=name, kind="stability", form=form, threshold=threshold), min_group_size=1)
+
+
+def treatment_property(layer: LayerSpec, name: str = "treatment") -> Property:
+    """The demand that comes with a layer: that its treatment difference is stated. No box is narrower than it."""
+    return stability_property(layer, "treatment", layer.upper - layer.lower, name)
+
+
 def replay_property(epsilon: Fraction = Fraction(1, 10**6), name: str = "replay") -> Property:
     """The demand that comes with a model in the bundle: each score is the network's value, to 10⁻⁶."""
     bare = _about_nobody(id=name, kind="replay", form="network", threshold=epsilon)

@@ -39,17 +39,17 @@ _NONE: tuple[str, ...] = ()
 def parse_policy(content: bytes, where: str) -> Policy:
     """From the bytes of a TOML file; `where` names it in errors. Raises PolicyError."""
     table = Table(_toml(content, where), where)
-    layer = table.table("layer")
+    layer = _layer(table.table("layer"))
     serve = _serve(table.table("serve"))
     trains = table.has("model") or table.has("training")
     policy = Policy(
         data=_data(table.table("data")),
         predictions=_predictions(table.table("predictions")),
         system=_system(table.table("system")),
-        layer=_layer(layer),
+        layer=layer,
         serve=serve,
         gate=_gate(table.table("gate")),
-        properties=tuple(parse_property(item, serve.threshold) for item in table.tables("property")),
+        properties=tuple(parse_property(item, serve.threshold, layer) for item in table.tables("property")),
         domain=_ranges(table.table("domain")),
         model=model_spec(table.table("model")) if trains else None,
         training=training_spec(table.table("training")) if trains else None,

@@ -7,7 +7,15 @@ from fractions import Fraction
 
 from certifair.spec import metrics
 from certifair.spec import toml_reader as read
-from certifair.spec.policy import SPANS, Property, log_property, replay_property
+from certifair.spec.policy import (
+    SPANS,
+    STABILITY,
+    LayerSpec,
+    Property,
+    log_property,
+    replay_property,
+    stability_property,
+)
 from certifair.spec.terms import LOG_FORMS
 from certifair.spec.toml_reader import Table, nearest
 
@@ -52,8 +60,8 @@ def _threshold(table: Table, *, has_ratio: bool) -> tuple[str, Fraction]:
     return "ratio", ratio
 
 
-def parse_property(table: Table, threshold: Fraction) -> Property:
-    """One demand; `threshold` is the system's threshold of a decision. Raises PolicyError naming the key."""
+def parse_property(table: Table, threshold: Fraction, layer: LayerSpec | None = None) -> Property:
+    """One demand; `threshold` is the system's of a decision, `layer` its layer. Raises PolicyError naming the key."""
     kind = table.take("kind", read.one_of(*KINDS))
     if kind == "replay":
         return _replay(table)
@@ -61,6 +69,8 @@ def parse_property(table: Table, threshold: Fraction) -> Property:
         return _aggregate(table, threshold)
     if kind == "individual":
         return _individual(table, threshold)
+    if kind == "stability":
+        return _stability(table, layer)
     metric = table.take("metric", metric_name)
     assert metric is not None
     form, limit = _threshold(table, has_ratio=metrics.get(metric).has_ratio)
@@ -185,6 +195,25 @@ def _individual(table: Table, threshold: Fraction) -> Property:
     for name, _ in found.relaxed:
         if name in found.sensitive_features:
             raise table.error("relaxed", f"names {name!r}, which is sensitive and free anyway")
+    return found
+
+
+def _stability(table: Table, layer: LayerSpec | None) -> Property:
+    """How far outputs can move: of the layer of the same policy, or of the network (certificates/README.md 9.12)."""
+    name = table.take("id", read.text)
+    given = [key for key in STABILITY if table.has(key)]
+    if len(given) != 1:
+        raise table.error(" or ".join(STABILITY), "must be given, one of them")
+    form = STABILITY[given[0]]
+    threshold = table.take(given[0], read.unit if form == "differentiable" else read.non_negative)
+    if form != "lipschitz" and (layer is None or layer.metric is None):
+        raise table.error(
+            given[0], "speaks of a layer", "describe it under [layer]: metric, sensitive_features, epsilon"
+        )
+    found = stability_property(layer, form, threshold, name)
+    if form == "lipschitz":
+        found = replace(found, map=table.take("map", read.one_of("scores", "served"), "scores"))
+    table.finish()
     return found
 
 

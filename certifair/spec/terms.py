@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LOG_FORMS = ("steps", "chain")
 """Forms of kind `aggregate` that speak of the log as such, not of groups."""
-AT_LEAST = ("ratio", "rows", "domain")
+AT_LEAST = ("ratio", "rows", "domain", "differentiable", "radius")
 """Forms whose figure must be at least the threshold."""
 _SCOPES = {"population": "population", "aggregate": "log", "domain": "domain"}
 _WHAT = {"served": "prediction", "scores": "score"}
