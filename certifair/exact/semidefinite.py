@@ -33,8 +33,9 @@ TRIES: Final = 60
 
 def exactly_semidefinite(rows: Sequence[Sequence[Fraction | int]]) -> bool:
     """Whether a symmetric matrix of rationals is positive semidefinite. Errors: ValueError if it is not symmetric."""
-    scale = lcm(*(Fraction(value).denominator for row in rows for value in row))
-    left = [[int(value * scale) for value in row] for row in rows]
+    numbers = [[_rational(value) for value in row] for row in rows]
+    scale = lcm(*(value.denominator for row in numbers for value in row))
+    left = [[int(value * scale) for value in row] for row in numbers]
     if any(len(row) != len(left) for row in left) or any(
         left[i][j] != left[j][i] for i in range(len(left)) for j in range(i)
     ):
@@ -53,6 +54,12 @@ def exactly_semidefinite(rows: Sequence[Sequence[Fraction | int]]) -> bool:
             before = pivot
         left = rest
     return True
+
+
+def _rational(value: Fraction | int) -> Fraction:
+    """In Python's own integers: a Fraction of numpy's would keep those, which overflow."""
+    found = Fraction(value)
+    return Fraction(int(found.numerator), int(found.denominator))
 
 
 @quiet
@@ -101,7 +108,9 @@ def norm_up(matrix: Ball) -> float:
     m, n = matrix.shape
     if not matrix.mid.any() and not matrix.rad.any():
         return 0.0
-    guess = float(np.linalg.norm(matrix.mid, 2)) if np.isfinite(matrix.mid).all() else inf
+    if not (np.isfinite(matrix.mid).all() and np.isfinite(matrix.rad).all()):
+        return inf
+    guess = float(np.linalg.norm(matrix.mid, 2) + np.linalg.norm(matrix.rad))
     more = 2.0**-44 * (m + n)
     for _ in range(TRIES):
         bound = nextafter(guess * (1 + more), inf)

@@ -1,0 +1,124 @@
+"""Proposed bounds: as tight as the best known programme says, in a fraction of its time, and all of them proven."""
+
+from __future__ import annotations
+
+import csv
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from certifair.checks._stability.networks import lipschitz
+from certifair.errors import InputError
+from certifair.individual.networks import network_of
+from certifair.spec.domain import Domain, Feature
+from certifair.spec.network import Activation, Affine, Network
+from certifair.stability import box_of, propose, units_of
+from certifair.stability.api import Engine
+from tests.spec.lipschitz_cases import layered, random_network
+
+RATIOS = {"AC-1": 3.78, "AC-9": 3.52, "AC-10": 7.31, "AC-2": 2.98}
+"""Product of norms by LipSDP's optimum, inputs in units of their ranges in the table."""
+
+
+def proven(network: Network, engine: Engine | None = None, **options: Any) -> float:
+    found = propose(network, engine=engine, **options)
+    assert found.witness is not None, found.reason
+    checked = lipschitz(network, found.witness, options.get("box"), options.get("units"))
+    assert checked.reason is None
+    assert checked.of("lipsdp") == found.witness.bound
+    return found.witness.bound
+
+
+@pytest.fixture(scope="module")
+def ranges(shared: Path) -> np.ndarray:
+    with (shared / "data" / "encoded" / "adult.csv").open(encoding="utf-8") as file:
+        _, *rows = csv.reader(file)
+    table = np.array([row[:13] for row in rows], dtype=np.float64)
+    return np.ptp(table, axis=0)
+
+
+@pytest.mark.parametrize("model", RATIOS)
+def test_adult_in_units_of_the_ranges(shared: Path, ranges: np.ndarray, model: str) -> None:
+    network = network_of(shared / "models" / "adult" / f"{model}.onnx")
+    started = time.monotonic()
+    bound = proven(network, units=ranges)
+    assert time.monotonic() - started < 10
+    norms = lipschitz(network, None, None, ranges).of("norms")
+    assert norms is not None
+    assert float(norms) / bound >= RATIOS[model]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_optimum_is_that_of_cvxpy(seed: int) -> None:
+    network = layered(seed, 4, 8, 6, 2) if seed < 2 else random_network(seed + 30)
+    rng = np.random.default_rng(seed)
+    for box in (None, (-rng.uniform(0, 1, network.inputs), rng.uniform(0, 1, network.inputs))):
+        ours, theirs = (proven(network, engine, box=box) for engine in ("interior", "cvxpy"))
+        assert theirs * (1 - 1e-4) <= ours <= theirs * (1 + 1e-6)
+
+
+def test_every_engine_is_between_the_optimum_and_the_norms() -> None:
+    for seed, kind in enumerate(("relu", "tanh", "softplus", "leaky_relu")):
+        network = layered(seed, 5, 12, 12, 12, 12, 1, kind=kind)
+        norms = lipschitz(network).of("norms")
+        assert norms is not None
+        best = proven(network, "interior")
+        for engine in ("sequential", "groups"):
+            assert best * (1 - 1e-6) <= proven(network, engine) <= float(norms) * (1 + 1e-6)
+
+
+def test_groups_are_put_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    from certifair.stability import _groups
+
+    network = layered(1, 5, 16, 16, 16, 16, 1)
+    whole, simple = proven(network, "interior"), proven(network, "sequential")
+    monkeypatch.setattr(_groups, "LARGEST", 40)
+    parts = proven(network, "groups")
+    assert whole < parts < simple
+
+
+def test_a_short_time_is_kept_and_still_gives_a_bound() -> None:
+    network = layered(2, 10, 60, 60, 60, 1)
+    started = time.monotonic()
+    hurried = proven(network, seconds=0.0)
+    assert time.monotonic() - started < 5
+    assert proven(network) < hurried
+
+
+def test_a_box_narrows_the_bound() -> None:
+    network = layered(3, 3, 16, 16, 1, kind="tanh")
+    bounds = [proven(network, box=(np.full(3, 0.5 - r), np.full(3, 0.5 + r))) for r in (0.01, 0.1, 1.0)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] < proven(network)
+
+
+def test_what_has_no_bound_is_named() -> None:
+    network = Network(1, (Affine(0, np.ones((1, 1)), np.zeros(1)), Activation(1, "softplus", threshold=20.0)), 2)
+    found = propose(network)
+    assert found.witness is None
+    assert found.reason is not None
+    assert found.reason.startswith("step 1, softplus: is a softplus that jumps at its threshold 20")
+    with pytest.raises(InputError, match="'magic' is no engine"):
+        propose(network, engine="magic")  # type: ignore[arg-type]
+
+
+def test_constants_and_linear_networks() -> None:
+    for weight in (np.zeros((1, 2)), np.array([[3.0, 4.0]])):
+        network = Network(2, (Affine(0, weight, np.zeros(1)),), 1)
+        assert proven(network) <= np.linalg.norm(weight) * (1 + 1e-9) + 2e-100
+        flat = Network(2, (*network.steps, Activation(1, "relu"), Affine(2, np.zeros((1, 1)), np.zeros(1))), 3)
+        assert float(lipschitz(flat, propose(flat).witness).bound or 0) <= 2e-100
+
+
+def test_units_and_box_of_a_domain() -> None:
+    features = (
+        Feature("a", "integer", 10, 100, sensitive=True),
+        Feature("b", "one_hot", values=("x", "y")),
+        Feature("c", "continuous", 2.5, 2.5),
+    )
+    domain = Domain("d", features)
+    assert units_of(domain).tolist() == [90, 1, 1, 1]
+    assert [end.tolist() for end in box_of(domain)] == [[10, 0, 0, 2.5], [100, 1, 1, 2.5]]
