@@ -195,3 +195,17 @@ def test_witnesses_are_read_as_they_were_written() -> None:
     ):
         with pytest.raises(ValueError, match=r"."):
             witness_from_json({**document, key: value})
+
+
+def test_a_layer_norm_mixes_what_it_reads() -> None:
+    """1/√ε = 2 bounds its derivative S in ℓ2; in ℓ∞ that is 2·√4, each element at most 2; centring is 1.5 in ℓ∞."""
+    found = lipschitz(Network(4, (LayerNorm(0, 0.25, np.ones(4), np.zeros(4)),), 1))
+    assert float(found.linf or 0) == pytest.approx(2 * 2 * 1.5, rel=1e-4)
+    assert float(found.l1 or 0) == pytest.approx(2 * 2 * 1.5, rel=1e-4)
+    assert float(found.of("absolute") or 0) == pytest.approx(4 * 2 * 1.5, rel=1e-4)
+
+
+def test_a_bound_is_proven_to_the_last_digits() -> None:
+    chain = chain_of(Network(1, (Affine(0, np.ones((1, 1)), np.zeros(1)),), 1), excess=True)
+    assert why_not(chain, Witness(1 + 1e-10, ())) is None
+    assert why_not(chain, Witness(1 - 1e-10, ())) is not None

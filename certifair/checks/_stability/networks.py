@@ -171,7 +171,7 @@ def _norm(a: Ball, p: float) -> float:
     """
     size = ball.outward(np.abs(a.mid) + a.rad)
     if p != 2:
-        return float(ball.outward(size.sum(axis=1 if p == 1 else 0)).max())
+        return float(ball.outward(size.sum(axis=0 if p == 1 else 1)).max())
     frobenius = float(ball.outward(np.sqrt(ball.outward((size * size).sum(keepdims=True))))[0, 0])
     plain = min(frobenius, _root_up(_up(_norm(a, 1) * _norm(a, math.inf))))
     return min(norm_up(a), plain) if sum(a.shape) <= MOST_ROWS else plain
