@@ -209,3 +209,12 @@ def test_a_bound_is_proven_to_the_last_digits() -> None:
     chain = chain_of(Network(1, (Affine(0, np.ones((1, 1)), np.zeros(1)),), 1), excess=True)
     assert why_not(chain, Witness(1 + 1e-10, ())) is None
     assert why_not(chain, Witness(1 - 1e-10, ())) is not None
+
+
+def test_bounds_do_not_vanish_by_underflow():
+    """f = 1e-200·relu(1e-200·x) has no float64 as its constant, which is not 0 all the same."""
+    small = np.array([[1e-200]])
+    nothing = np.zeros(1)
+    steps = (Affine(0, small, nothing), Activation(1, "relu"), Affine(2, small, nothing))
+    found = lipschitz(Network(1, steps, 3))
+    assert all(rung.bound >= Fraction(1e-200) ** 2 for rung in found.rungs)

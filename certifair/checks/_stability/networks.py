@@ -83,7 +83,7 @@ def lipschitz(
         return Lipschitz((), None, None, str(error))
     chains = [chain] if box is None else [chain, *_anywhere(network, units)]
     l1, l2, linf = (min(_norms(item, p) for item in chains) for p in (1, 2, math.inf))
-    found = {"norms": l2, "l1_linf": _root_up(_up(l1 * linf)), "absolute": min(map(_absolute, chains))}
+    found = {"norms": l2, "l1_linf": _root_up(_times(l1, linf)), "absolute": min(map(_absolute, chains))}
     reason = None if witness is None else why_not(chain_of(network, units, ranges, excess=True), witness)
     if witness is not None and reason is None:
         found["lipsdp"] = witness.bound
@@ -132,8 +132,18 @@ def _finite(value: float) -> Fraction | None:
 
 
 def _up(value: float) -> float:
-    """At least the sum or product that this was rounded to nearest from; what is 0 or infinite stays so."""
+    """At least the sum that this was rounded to nearest from; 0 is exact."""
     return math.nextafter(value, math.inf) if value else 0.0
+
+
+def _times(*factors: float) -> float:
+    """At least the product: 0 only if a factor is, not by underflow."""
+    if not all(factors):
+        return 0.0
+    found = 1.0
+    for factor in factors:
+        found = math.nextafter(found * factor, math.inf)
+    return found
 
 
 def _root_up(value: float) -> float:
@@ -149,7 +159,7 @@ def _norms(chain: Chain, p: float) -> float:
     sizes = [(0, chain.inputs, 1.0)]
     for curve in chain.curves:
         spread = _up(math.sqrt(curve.width)) if curve.tied and p != 2 else 1.0
-        size = _up(_up(_through(curve.z, sizes, p) * _steepest(curve)) * spread)
+        size = _times(_through(curve.z, sizes, p), _steepest(curve), spread)
         sizes.append((curve.first, curve.first + curve.width, size))
     return _through(chain.output, sizes, p)
 
@@ -159,7 +169,7 @@ def _through(rows: Ball, sizes: list[tuple[int, int, float]], p: float) -> float
     for first, end, size in sizes:
         part = Ball(rows.mid[:, first:end], rows.rad[:, first:end])
         if size and (part.mid.any() or part.rad.any()):
-            total = _up(total + _up(_norm(part, p) * size))
+            total = _up(total + _times(_norm(part, p), size))
     return total
 
 
@@ -173,7 +183,7 @@ def _norm(a: Ball, p: float) -> float:
     if p != 2:
         return float(ball.outward(size.sum(axis=0 if p == 1 else 1)).max())
     frobenius = float(ball.outward(np.sqrt(ball.outward((size * size).sum(keepdims=True))))[0, 0])
-    plain = min(frobenius, _root_up(_up(_norm(a, 1) * _norm(a, math.inf))))
+    plain = min(frobenius, _root_up(_times(_norm(a, 1), _norm(a, math.inf))))
     return min(norm_up(a), plain) if sum(a.shape) <= MOST_ROWS else plain
 
 
