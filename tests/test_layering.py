@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "certifair"
 
 BASE = frozenset({"errors", "exact", "spec", "evidence"})
 VERIFIERS = frozenset({"checks", "certificate", "gate", "report"})
-PRODUCERS = frozenset({"layer", "online", "training", "individual", "repair"})
+PRODUCERS = frozenset({"layer", "online", "training", "individual", "stability", "repair"})
 EVERYTHING = BASE | VERIFIERS | PRODUCERS | {"compare"}
 
 # Which folder (or module) directly under certifair may import which others.
@@ -29,6 +29,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "online": BASE | {"layer"},
     "training": BASE | {"layer", "online"},
     "individual": BASE | {"training"},  # it exports torch modules
+    "stability": BASE,
     "repair": BASE | {"individual"},
     "checks": BASE,
     "certificate": BASE | {"checks"},
