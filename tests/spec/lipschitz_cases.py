@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def layered(seed: int, *widths: int, kind: Any = "relu") -> Network:
     """Affine steps with a function between, as of a trained network in size."""
     rng = np.random.default_rng(seed)
     steps: list[Step] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         if steps:
             steps.append(activation(rng, len(steps), kind))
         weight = rng.normal(size=(after, before)) / np.sqrt(before)
