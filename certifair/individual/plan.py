@@ -13,9 +13,7 @@ from certifair.evidence.witness import BOUNDED, ENUMERATED, OPEN, Tree
 from certifair.individual.engines.base import Engine, Proposal, Task
 
 FIRST: Final = 0.05
-"""The part of the time that a first tree may take,"""
-LOADING: Final = 1.0
-"""but at least so many seconds, in which the search is loaded, or a quarter of the time,"""
+"""The part of the time that a first tree may take; again and again as long as the search is still being loaded,"""
 GLANCE: Final = 0.04
 """and about that of the check of some of its leaves, which tells how fast checking is."""
 STEPS: Final = (0.4, 0.7, 1.0)
@@ -35,11 +33,7 @@ def within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, f
     With n leaves, p more found and c checked a second, m more seconds of search and the check of all take
     m + (n + m·p)/c, which shall be a little less than what is left.
     """
-    began, seconds = time.monotonic(), deadline - time.monotonic()
-    first = max(FIRST * seconds, min(LOADING, seconds / 4))
-    found = engine.domain(replace(task, deadline=began + first))
-    if found.more is None and not _leaves(found.about):
-        return engine.domain(replace(task, deadline=began + seconds / 2))
+    began, found = _first(engine, task, deadline)
     leaves, rate = 0, SLOW
     for step in STEPS:
         before, leaves = leaves, _leaves(found.about)
@@ -54,6 +48,17 @@ def within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, f
         began = time.monotonic()
         found = found.more(began + more)
     return found
+
+
+def _first(engine: Engine, task: Task, deadline: float) -> tuple[float, Proposal[Tree]]:
+    """A first tree, and when its search began."""
+    part = FIRST * (deadline - time.monotonic())
+    while True:
+        began = time.monotonic()
+        found = engine.domain(replace(task, deadline=began + part))
+        useful = found.more is not None or _leaves(found.about) > 0
+        if useful or not began + part <= time.monotonic() <= deadline - part:  # it ended by itself, or time runs out
+            return began, found
 
 
 def _rate(tree: Tree, expected: float, seconds: float, check: Callable[[Tree, float], Any]) -> float:
