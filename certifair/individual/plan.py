@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from certifair.individual.engines.base import Engine, Proposal, Task
 
 FIRST: Final = 0.05
 """The part of the time that a first tree may take; again and again as long as the search is still being loaded,"""
+AGAIN: Final = 0.3
+"""or this part, if there is a tree to go on from, which is measured again;"""
 GLANCE: Final = 0.04
 """and about that of the check of some of its leaves, which tells how fast checking is."""
 STEPS: Final = (0.4, 0.7, 1.0)
@@ -35,24 +38,25 @@ def within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, f
     """
     began, found = _first(engine, task, deadline)
     leaves, rate = 0, SLOW
-    for step in STEPS:
-        before, leaves = leaves, _leaves(found.about)
-        pace = (leaves - before) / max(time.monotonic() - began, 1e-3)
-        if found.more is None or pace <= 0:
-            break
-        rate = _rate(found.about, rate, GLANCE * (deadline - time.monotonic()), check)
-        left = SAFETY * (deadline - time.monotonic())
-        more = step * (left * rate - leaves) / (pace + rate)
-        if more <= 0:
-            break
-        began = time.monotonic()
-        found = found.more(began + more)
+    with suppress(KeyboardInterrupt):  # then what was found is checked
+        for step in STEPS:
+            before, leaves = leaves, _leaves(found.about)
+            pace = (leaves - before) / max(time.monotonic() - began, 1e-3)
+            if found.more is None or pace <= 0:
+                break
+            rate = _rate(found.about, rate, GLANCE * (deadline - time.monotonic()), check)
+            left = SAFETY * (deadline - time.monotonic())
+            more = step * (left * rate - leaves) / (pace + rate)
+            if more <= 0:
+                break
+            began = time.monotonic()
+            found = found.more(began + more)
     return found
 
 
 def _first(engine: Engine, task: Task, deadline: float) -> tuple[float, Proposal[Tree]]:
     """A first tree, and when its search began."""
-    part = FIRST * (deadline - time.monotonic())
+    part = (FIRST if task.seed is None else AGAIN) * (deadline - time.monotonic())
     while True:
         began = time.monotonic()
         found = engine.domain(replace(task, deadline=began + part))
@@ -62,8 +66,14 @@ def _first(engine: Engine, task: Task, deadline: float) -> tuple[float, Proposal
 
 
 def _rate(tree: Tree, expected: float, seconds: float, check: Callable[[Tree, float], Any]) -> float:
-    """Leaves checked in a second, by about so many seconds of it; as expected, if there is no telling."""
-    glance = check(_sampled(tree, expected * seconds), time.monotonic() + 2 * seconds)
+    """Leaves checked in a second, by about so many seconds of it; as expected, if there is no telling.
+
+    Raises KeyboardInterrupt if it was cut off before its time was over.
+    """
+    end = time.monotonic() + 2 * seconds
+    glance = check(_sampled(tree, expected * seconds), end)
+    if not glance.complete and time.monotonic() < end:
+        raise KeyboardInterrupt
     looked = sum(glance.nodes.get(kind, 0) for kind in SLOWEST)
     return looked / glance.seconds if looked and glance.seconds > 0 else expected
 

@@ -30,6 +30,7 @@ class World:
         self.now, self.found = 100.0, 0.0
         self.pace, self.rate, self.loading, self.goes_on = pace, rate, loading, goes_on
         self.searched: list[float] = []
+        self.patient = True
 
     def until(self, moment: float) -> Proposal[Tree]:
         spent = moment - self.now
@@ -44,7 +45,7 @@ class World:
     def check(self, proposed: Tree, deadline: float) -> Any:
         leaves = min(proposed.kind.count(COUNTED), int((deadline - self.now) * self.rate))
         self.now += leaves / self.rate
-        return SimpleNamespace(nodes={COUNTED: leaves}, seconds=leaves / self.rate)
+        return SimpleNamespace(nodes={COUNTED: leaves}, seconds=leaves / self.rate, complete=self.patient)
 
 
 def planned(world: World, seconds: float, monkeypatch: pytest.MonkeyPatch) -> tuple[int, float]:
@@ -67,6 +68,14 @@ def test_the_time_is_used_and_not_more(seconds, pace, rate, monkeypatch):
 def test_a_search_that_is_over_is_not_gone_on_with(monkeypatch):
     world = World(1000, 1000, goes_on=False)
     planned(world, 60.0, monkeypatch)
+    assert len(world.searched) == 1
+
+
+def test_whoever_interrupts_a_glance_has_had_enough(monkeypatch):
+    world = World(1000, 1000)
+    world.patient = False
+    leaves, _ = planned(world, 60.0, monkeypatch)
+    assert leaves > 0
     assert len(world.searched) == 1
 
 

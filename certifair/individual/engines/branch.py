@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.evidence.witness import OPEN, Rows, Tree, bytes_to_check
+from certifair.evidence.witness import COUNTEREXAMPLE, OPEN, Rows, Tree, bytes_to_check
 from certifair.individual.engines._branch_count import CONTINUOUS
 from certifair.individual.engines._branch_leaf import Room, Rules
 from certifair.individual.engines._branch_search import Nodes, Slots, grow
@@ -207,6 +207,10 @@ class _Hunt:
         self._slots.undecided[:count] = shares
         here = self._slots.node[:count]
         self.nodes.kind[here], self.nodes.feature[here], self.nodes.cut[here] = OPEN, 0, 0.0
+        if tree is not None:  # what there is no time to measure again stays as it was proposed
+            kind = np.frombuffer(tree.kind, dtype=np.uint8)[here]
+            self.nodes.kind[here] = np.where(kind == COUNTEREXAMPLE, OPEN, kind)
+            self.nodes.feature[here] = np.array(tree.feature)[here]
         items = np.arange(count)
         self._work(run, items, shares, -1.0)
         if run.over:  # what was not measured is open
