@@ -41,11 +41,6 @@ MOST: Final = 1 << 26
 ENDED: Final = 1e-15
 """An undecided share that is nothing but rounding."""
 
-
-TRIM: Final = True
-"""Whether leaves of kind 6 are proposed unless asked for."""
-
-
 UNCOMPILED: Final = "the time was over before the search was compiled; that is done once, in half a minute, and kept"
 
 
@@ -87,7 +82,7 @@ def _proposal(found: Search) -> Proposal[Tree]:
     return Proposal(found.tree, () if found.boxes else ((1, UNCOMPILED),), further)
 
 
-def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = None, trimmed: bool = TRIM) -> Search:
+def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = None, trimmed: bool = True) -> Search:
     """Splits boxes by undecided share until the time, the memory or the leaves are used up, or nothing is undecided.
 
     level_margin: what a float32 evaluation may differ by. most_leaves: what a checker can take. trimmed: leaves of kind
