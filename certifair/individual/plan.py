@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
@@ -13,9 +14,9 @@ from certifair.evidence.witness import BOUNDED, ENUMERATED, OPEN, Tree
 from certifair.individual.engines.base import Engine, Proposal, Task
 
 FIRST: Final = 0.05
-"""The part of the time that a first tree may take,"""
-LOADING: Final = 1.0
-"""but at least so many seconds, in which the search is loaded, or a quarter of the time,"""
+"""The part of the time that a first tree may take; again and again as long as the search is still being loaded,"""
+AGAIN: Final = 0.3
+"""or this part, if there is a tree to go on from, which is measured again;"""
 GLANCE: Final = 0.04
 """and about that of the check of some of its leaves, which tells how fast checking is."""
 STEPS: Final = (0.4, 0.7, 1.0)
@@ -35,30 +36,44 @@ def within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, f
     With n leaves, p more found and c checked a second, m more seconds of search and the check of all take
     m + (n + m·p)/c, which shall be a little less than what is left.
     """
-    began, seconds = time.monotonic(), deadline - time.monotonic()
-    first = max(FIRST * seconds, min(LOADING, seconds / 4))
-    found = engine.domain(replace(task, deadline=began + first))
-    if found.more is None and not _leaves(found.about):
-        return engine.domain(replace(task, deadline=began + seconds / 2))
+    began, found = _first(engine, task, deadline)
     leaves, rate = 0, SLOW
-    for step in STEPS:
-        before, leaves = leaves, _leaves(found.about)
-        pace = (leaves - before) / max(time.monotonic() - began, 1e-3)
-        if found.more is None or pace <= 0:
-            break
-        rate = _rate(found.about, rate, GLANCE * (deadline - time.monotonic()), check)
-        left = SAFETY * (deadline - time.monotonic())
-        more = step * (left * rate - leaves) / (pace + rate)
-        if more <= 0:
-            break
-        began = time.monotonic()
-        found = found.more(began + more)
+    with suppress(KeyboardInterrupt):  # then what was found is checked
+        for step in STEPS:
+            before, leaves = leaves, _leaves(found.about)
+            pace = (leaves - before) / max(time.monotonic() - began, 1e-3)
+            if found.more is None or pace <= 0:
+                break
+            rate = _rate(found.about, rate, GLANCE * (deadline - time.monotonic()), check)
+            left = SAFETY * (deadline - time.monotonic())
+            more = step * (left * rate - leaves) / (pace + rate)
+            if more <= 0:
+                break
+            began = time.monotonic()
+            found = found.more(began + more)
     return found
 
 
+def _first(engine: Engine, task: Task, deadline: float) -> tuple[float, Proposal[Tree]]:
+    """A first tree, and when its search began."""
+    part = (FIRST if task.seed is None else AGAIN) * (deadline - time.monotonic())
+    while True:
+        began = time.monotonic()
+        found = engine.domain(replace(task, deadline=began + part))
+        useful = found.more is not None or _leaves(found.about) > 0
+        if useful or not began + part <= time.monotonic() <= deadline - part:  # it ended by itself, or time runs out
+            return began, found
+
+
 def _rate(tree: Tree, expected: float, seconds: float, check: Callable[[Tree, float], Any]) -> float:
-    """Leaves checked in a second, by about so many seconds of it; as expected, if there is no telling."""
-    glance = check(_sampled(tree, expected * seconds), time.monotonic() + 2 * seconds)
+    """Leaves checked in a second, by about so many seconds of it; as expected, if there is no telling.
+
+    Raises KeyboardInterrupt if it was cut off before its time was over.
+    """
+    end = time.monotonic() + 2 * seconds
+    glance = check(_sampled(tree, expected * seconds), end)
+    if not glance.complete and time.monotonic() < end:
+        raise KeyboardInterrupt
     looked = sum(glance.nodes.get(kind, 0) for kind in SLOWEST)
     return looked / glance.seconds if looked and glance.seconds > 0 else expected
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from certifair.evidence.witness import COUNTED, ENUMERATED, FIBRES, OPEN, TRIMMED
 from certifair.individual.engines._branch_count import (
     CONTINUOUS,
     INTEGER,
@@ -23,7 +24,6 @@ from certifair.individual.engines._branch_enclosure import Box, Floats, Form, In
 from certifair.individual.engines._branch_points import enumerate_box
 from certifair.individual.engines._branch_vectors import compiled
 
-SPLIT, OPEN, ENUMERATED, COUNTED, FIBRES, COUNTEREXAMPLE, TRIMMED = range(7)
 PRICE = 0.2
 """Of a neuron's error, in standard deviations of s, in units missed; half of what a normal density says is best."""
 _ERROR = 0.7

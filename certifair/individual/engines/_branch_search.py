@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from certifair.evidence.witness import OPEN, SPLIT
 from certifair.individual.engines._branch_count import CONTINUOUS, Axes
 from certifair.individual.engines._branch_enclosure import Net
-from certifair.individual.engines._branch_leaf import OPEN, SPLIT, Room, Rules, evaluate
+from certifair.individual.engines._branch_leaf import Room, Rules, evaluate
 from certifair.individual.engines._branch_vectors import compiled
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from certifair.evidence.witness import OPEN, Rows, Tree, bytes_to_check
+from certifair.evidence.witness import COUNTEREXAMPLE, OPEN, Rows, Tree, bytes_to_check
 from certifair.individual.engines._branch_count import CONTINUOUS
 from certifair.individual.engines._branch_leaf import Room, Rules
 from certifair.individual.engines._branch_search import Nodes, Slots, grow
@@ -40,11 +40,6 @@ MOST: Final = 1 << 26
 """Leaves."""
 ENDED: Final = 1e-15
 """An undecided share that is nothing but rounding."""
-
-
-TRIM: Final = True
-"""Whether leaves of kind 6 are proposed unless asked for."""
-
 
 UNCOMPILED: Final = "the time was over before the search was compiled; that is done once, in half a minute, and kept"
 
@@ -87,7 +82,7 @@ def _proposal(found: Search) -> Proposal[Tree]:
     return Proposal(found.tree, () if found.boxes else ((1, UNCOMPILED),), further)
 
 
-def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = None, trimmed: bool = TRIM) -> Search:
+def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = None, trimmed: bool = True) -> Search:
     """Splits boxes by undecided share until the time, the memory or the leaves are used up, or nothing is undecided.
 
     level_margin: what a float32 evaluation may differ by. most_leaves: what a checker can take. trimmed: leaves of kind
@@ -207,6 +202,10 @@ class _Hunt:
         self._slots.undecided[:count] = shares
         here = self._slots.node[:count]
         self.nodes.kind[here], self.nodes.feature[here], self.nodes.cut[here] = OPEN, 0, 0.0
+        if tree is not None:  # what there is no time to measure again stays as it was proposed
+            kind = np.frombuffer(tree.kind, dtype=np.uint8)[here]
+            self.nodes.kind[here] = np.where(kind == COUNTEREXAMPLE, OPEN, kind)
+            self.nodes.feature[here] = np.array(tree.feature)[here]
         items = np.arange(count)
         self._work(run, items, shares, -1.0)
         if run.over:  # what was not measured is open
