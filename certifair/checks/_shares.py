@@ -94,7 +94,7 @@ def _proof(terms: Terms, evidence: Evidence, layers: Layers, domain: Domain) -> 
     if evidence.witness is None:
         return None
     found = read_proofs(evidence.witness, PATHS["witness"]).get(terms.id)
-    if found is None or isinstance(found.about, Tree) != (terms.form == "domain"):
+    if not isinstance(found, Witness) or isinstance(found.about, Tree) != (terms.form == "domain"):
         return None
     return found if found.layers == layers_to_json(layers) and found.domain == domain else None
 

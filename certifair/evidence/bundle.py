@@ -8,7 +8,8 @@
     multipliers.parquet  batch_id, row, multiplier: a fairness layer's dual solution (optional)
     model.onnx           the network that gave the scores (optional, with the next)
     preprocessing.json   how the columns input.NAME become the network's inputs
-    witness/individual.json  proofs about the network's decision, by the id of the property (optional)
+    training/gradients.json  how right the gradients were that the network was trained with (optional)
+    witness/proofs.json  proofs about the network, by the id of the property (optional)
     log/                 the log that the same people were served through (optional); its digest is its head
 
 Names are fixed by role, so no path in a manifest is ever followed.
@@ -53,18 +54,20 @@ from certifair.spec import Json
 from certifair.spec.policy import Policy, Values
 
 FORMAT = "certifair-bundle/0"
+GRADIENTS = "certifair-gradients/0"
 PATHS = {
     "data": "data.parquet",
     "predictions": "predictions.parquet",
     "multipliers": "multipliers.parquet",
     "model": "model.onnx",
     "preprocessing": "preprocessing.json",
-    "witness": "witness/individual.json",
+    "gradients": "training/gradients.json",
+    "witness": "witness/proofs.json",
     "policy": "policy.toml",
     "system": "system.json",
     "manifest": "manifest.json",
 }
-OPTIONAL = ("multipliers", "model", "preprocessing", "witness")
+OPTIONAL = ("multipliers", "model", "preprocessing", "gradients", "witness")
 _TABLES = ("data", "predictions", "multipliers")
 Contents = dict[str, bytes]
 
@@ -157,6 +160,7 @@ def load(contents: Contents, where: str, log: BundledLog | None = None) -> Evide
     if contents["system"] != canonical(system_of(policy, system.get("model"), system.get("preprocessing"))):
         raise InputError("does not describe the system of policy.toml", where=f"{where}/system.json")
     _check_model(contents, system, where)
+    _check_gradients(contents, where)
     values = policy.declared(f"{where}/policy.toml")
     check_ids(data, predictions, where)
     check_inputs(data, values, f"{where}/data.parquet")
@@ -206,6 +210,15 @@ def _check_model(contents: Contents, system: Json, where: str) -> None:
         digest = stated.get("sha256") if role == "model" and isinstance(stated, dict) else stated
         if digest != sha256(contents[role]):
             raise InputError(f"is not the {role} of system.json", where=f"{where}/{PATHS[role]}")
+
+
+def _check_gradients(contents: Contents, where: str) -> None:
+    """A record of the training, which nothing is computed from: only that it is one."""
+    if "gradients" not in contents:
+        return
+    name = f"{where}/{PATHS['gradients']}"
+    if _json(contents["gradients"], name).get("format") != GRADIENTS:
+        raise InputError(f"is not of the format {GRADIENTS}", where=name, advice="leave it as training wrote it")
 
 
 def rows_of(content: bytes) -> int:

@@ -1,29 +1,35 @@
-"""The proofs in a bundle: `witness/individual.json`, a witness a property (certificates/README.md 13)."""
+"""The proofs in a bundle: `witness/proofs.json`, a witness a property (certificates/README.md 13).
+
+Those of individual properties are trees or rows (`evidence.witness`), those of Lipschitz properties multipliers
+(`spec.lipschitz`); the format of each says which.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from certifair.errors import InputError
 from certifair.evidence.bundle import PATHS, load, manifest_of, read_bundle_log, read_contents
 from certifair.evidence.canonical import canonical, strict_json
 from certifair.evidence.files import write_atomic
 from certifair.evidence.witness import Witness, read_witness, write_witness
+from certifair.spec import Json, lipschitz
 
 FORMAT: Final = "certifair-witnesses/0"
+Proof = Witness | lipschitz.Witness
 
 
-def write_proofs(proofs: Mapping[str, Witness]) -> bytes:
+def write_proofs(proofs: Mapping[str, Proof]) -> bytes:
     """The file, from witnesses by the id of their property."""
-    documents = {name: json.loads(write_witness(proofs[name])) for name in sorted(proofs)}
+    documents = {name: _document(proofs[name]) for name in sorted(proofs)}
     content = {"format": FORMAT, "witnesses": documents}
     return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def read_proofs(content: bytes, where: str) -> dict[str, Witness]:
+def read_proofs(content: bytes, where: str) -> dict[str, Proof]:
     """The inverse. Raises InputError naming the property."""
     try:
         document = json.loads(content)
@@ -32,10 +38,26 @@ def read_proofs(content: bytes, where: str) -> dict[str, Witness]:
         documents = dict(document["witnesses"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"holds no proofs: {str(error)[:200]}", where=where) from None
-    return {name: read_witness(json.dumps(item).encode(), f"{where}, {name!r}") for name, item in documents.items()}
+    return {name: _proof(item, f"{where}, {name!r}") for name, item in documents.items()}
 
 
-def add_proofs(root: Path, proofs: Mapping[str, Witness]) -> None:
+def _document(proof: Proof) -> Json:
+    if isinstance(proof, lipschitz.Witness):
+        return lipschitz.witness_to_json(proof)
+    found: Json = json.loads(write_witness(proof))
+    return found
+
+
+def _proof(document: Any, where: str) -> Proof:
+    if not isinstance(document, Mapping) or document.get("format") != lipschitz.FORMAT:
+        return read_witness(json.dumps(document).encode(), where)
+    try:
+        return lipschitz.witness_from_json(document)
+    except ValueError as error:
+        raise InputError(str(error), where=where) from None
+
+
+def add_proofs(root: Path, proofs: Mapping[str, Proof]) -> None:
     """Put proofs into a bundle; those of other properties stay. Raises InputError for what is no coherent bundle.
 
     The manifest is written last: a bundle in between is incoherent, and putting them in again mends it.

@@ -235,7 +235,7 @@ def stability_property(layer: LayerSpec | None, form: str, threshold: Fraction, 
     """A demand about a layer's derivative and what it does to people alike; of form `lipschitz`, about the network."""
     if form == "lipschitz":
         bare = _about_nobody(id=name, kind="stability", form=form, threshold=threshold)
-        return replace(bare, map="scores")
+        return replace(bare, map="scores", method="everywhere")
     assert layer is not None
     return replace(_about_layer(layer, id=name, kind="stability", form=form, threshold=threshold), min_group_size=1)
 

@@ -199,7 +199,10 @@ def _individual(table: Table, threshold: Fraction) -> Property:
 
 
 def _stability(table: Table, layer: LayerSpec | None) -> Property:
-    """How far outputs can move: of the layer of the same policy, or of the network (certificates/README.md 9.12)."""
+    """How far outputs can move: of a layer, that of the policy if it has one, or of the network.
+
+    certificates/README.md 9.12.
+    """
     name = table.take("id", read.text)
     given = [key for key in STABILITY if table.has(key)]
     if len(given) != 1:
@@ -207,13 +210,31 @@ def _stability(table: Table, layer: LayerSpec | None) -> Property:
     form = STABILITY[given[0]]
     threshold = table.take(given[0], read.unit if form == "differentiable" else read.non_negative)
     if form != "lipschitz" and (layer is None or layer.metric is None):
-        raise table.error(
-            given[0], "speaks of a layer", "describe it under [layer]: metric, sensitive_features, epsilon"
-        )
+        layer = _another_layer(table, given[0])
     found = stability_property(layer, form, threshold, name)
     if form == "lipschitz":
-        found = replace(found, map=table.take("map", read.one_of("scores", "served"), "scores"))
+        over = table.take("inputs", read.one_of("everywhere", "domain", "ranges"), "everywhere")
+        found = replace(found, map=table.take("map", read.one_of("scores", "served"), "scores"), method=over)
     table.finish()
+    return found
+
+
+def _another_layer(table: Table, key: str) -> LayerSpec:
+    """A layer that this policy does not describe under [layer], as a relying party's need not: what it equalises."""
+    metric = table.take("metric", metric_name, None)
+    if metric is None:
+        advice = "describe it under [layer], or name its metric and sensitive_features here"
+        raise table.error(key, "speaks of a layer", advice)
+    found = LayerSpec(
+        metric=metric,
+        sensitive_features=table.take("sensitive_features", read.texts),
+        intersectional=table.take("intersectional", read.flag, default=False),
+        condition=table.take("condition", read.optional_text, None),
+        epsilon=None,
+        lower=Fraction(0),
+        upper=Fraction(1),
+    )
+    check_condition(table, metric, found.condition)
     return found
 
 

@@ -23,7 +23,9 @@ LOG_FORMS = ("steps", "chain")
 """Forms of kind `aggregate` that speak of the log as such, not of groups."""
 AT_LEAST = ("ratio", "rows", "domain", "differentiable", "radius")
 """Forms whose figure must be at least the threshold."""
-_SCOPES = {"population": "population", "aggregate": "log", "domain": "domain"}
+OF_THE_LAYER = ("projection", "treatment", "differentiable", "radius", "sensitivity")
+"""Forms about a layer, which is described in their witness."""
+_SCOPES = {"population": "population", "aggregate": "log", "domain": "domain", "lipschitz": "domain"}
 _WHAT = {"served": "prediction", "scores": "score"}
 
 
@@ -34,7 +36,7 @@ class Terms:
 
     A replay speaks of no groups, nor does a log as such: the metric's name is empty (null in a certificate), and so are
     the lists. `span` is the number of people of a moment or window. An individual claim names inputs of the network as
-    sensitive, and `domain` says what every input may be.
+    sensitive, and `domain` says what every input may be; so does that of a Lipschitz claim, unless it is about all.
     """
 
     id: str
@@ -152,7 +154,7 @@ class Terms:
 def terms_of(item: Property, values: Mapping[str, Sequence[str]], domain: tuple[Range, ...] | None = None) -> Terms:
     """The terms of a policy's property, its groups and conditions spelled out from the declared values.
 
-    domain: that of an individual property.
+    domain: that of an individual or a Lipschitz property.
     """
     conditions = tuple(values[item.condition]) if item.condition else ()
     exact_method = "duality" if item.form == "projection" else "exact"
@@ -167,12 +169,12 @@ def terms_of(item: Property, values: Mapping[str, Sequence[str]], domain: tuple[
         condition_on=item.condition_on,
         conditions=conditions if item.about is None else item.about.label_conditions or conditions,
         partitions=()
-        if item.kind == "individual"
+        if not item.metric
         else partitions_of(item.sensitive_features, values, intersectional=item.intersectional),
         threshold=item.threshold,
         tau=item.tau,
         decision_threshold=item.decision_threshold,
-        min_group_size=1 if item.form == "projection" else item.min_group_size,
+        min_group_size=1 if item.form in OF_THE_LAYER else item.min_group_size,
         confidence=item.confidence,
         method=item.method or exact_method,
         span=item.span,
@@ -186,11 +188,21 @@ def quoted(name: str) -> str:
 
 
 _AVERAGE = "average of a batch's difference between two groups' mean {what}, weighted by its people,"
+_PROJECTION = "projection of the scores onto {metric} at most {epsilon} in [{lower}, {upper}]"
 _QUANTITIES = {
     "network": "the largest difference between a logged score and the value of the network over the reals",
     "projection": (
-        "the root mean square distance between served predictions and the exact projection of the scores onto "
-        "{metric} at most {epsilon} in [{lower}, {upper}]"
+        "the root mean square distance between served predictions and the exact " + _PROJECTION
+    ),
+    "treatment": (
+        "the largest difference between what two people of unequal groups are served whose scores are equal, or of "
+        "whom the better served has the lower one,"
+    ),
+    "differentiable": "the share of batches at whose scores the exact " + _PROJECTION + " is differentiable,",
+    "radius": "the least distance of a batch's scores from where the derivative of the exact " + _PROJECTION + " changes,",
+    "sensitivity": (
+        "the largest change of anybody else's value of the exact " + _PROJECTION + " where one person joins a batch, "
+        "leaves it, or changes group,"
     ),
     "ratio": "the smallest ratio between two groups' mean {what}",
     "weighted": "the largest " + _AVERAGE,
@@ -207,18 +219,21 @@ _EXTENTS = {
     "weighted": _COUNTED,
     "bound": _COUNTED,
     "skipped": "in the log",
+    "differentiable": "in the evidence",
 }
 
 
 def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
     """The claim in words, derived from the terms alone (certificates/README.md 9.8 to 9.10)."""
-    quantity = _QUANTITIES.get(terms.form) or ("" if terms.kind == "individual" else terms.metric.quantity)
+    quantity = _QUANTITIES.get(terms.form) or (terms.metric.quantity if terms.metric_name else "")
     quantity = quantity.format(what=terms.what(), metric=terms.metric_name, **(layer or {}))
     bound = "at least" if terms.form in AT_LEAST else "at most"
     tolerance = f" (solver tolerance {format_decimal(terms.tau)})" if terms.tau else ""
     limit = f"{bound} {format_decimal(terms.threshold)}{tolerance}"
     if terms.kind == "individual":
         return f"{_whose(terms)} is {limit}"
+    if terms.form == "lipschitz":
+        return f"{_LIPSCHITZ[terms.map]}, {_OVER[terms.method]}, is {limit}"
     if terms.form == "network":
         return f"{quantity}, for everybody in the evidence, is {limit}"
     if terms.form in LOG_FORMS:
@@ -228,6 +243,18 @@ def statement(terms: Terms, layer: Mapping[str, str] | None = None) -> str:
     return f"{quantity} over {groups}{within}, {_extent(terms)}, is {limit}"
 
 
+_LIPSCHITZ = {
+    "scores": "the Lipschitz constant of the network's score, Euclidean",
+    "served": (
+        "the Lipschitz constant of a batch's predictions, exactly projected, as a function of its people's inputs, "
+        "Euclidean, groups fixed"
+    ),
+}
+_OVER = {
+    "everywhere": "over all inputs, in their units",
+    "domain": "over the domain, in the units of the inputs",
+    "ranges": "over the domain, each input in units of its range",
+}
 _ARITHMETIC = {"real": "over the reals", "float32": "in every float32 evaluation"}
 _WHO = {"rows": "the people in the evidence", "domain": "all people of the domain"}
 

@@ -239,6 +239,6 @@ def test_proofs_of_a_bundle_are_certified(certifair: Run, tmp_path: Path) -> Non
     narrower = lending.POLICY.replace(b"high = 300", b"high = 30")
     policy.write_bytes(narrower)  # the relying party means other people: the claim does not answer
     assert certifair("gate", certificate, "--policy", policy, "--public-key", key).code == 3
-    damaged = run / "witness" / "individual.json"
+    damaged = run / "witness" / "proofs.json"
     damaged.write_bytes(damaged.read_bytes().replace(b"branch", b"BRANCH", 1))
     assert certifair("verify", certificate, "--public-key", key, "--evidence", run).code == 4

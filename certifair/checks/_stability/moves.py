@@ -20,8 +20,8 @@ whoever has `corner` for parameters (clip is onto; but the batch may hold nobody
 among those who see it). Where changing, corners with u1 ≠ u2 strictly inside the box may be nobody's: only a bound.
 Parameters for which nothing satisfies the rows are nobody's; they are cut off where `exact.farkas` proves it.
 
-Nothing better than U − L holds for all batches: where all but one person of each group are clipped, these two must make
-up for anybody who comes or goes (test_stability_layer has such a batch).
+No small bound for all batches is proven here. Where all but one person of each group are clipped, these two make up for
+anybody who comes or goes: test_stability_moves has a batch of 20 where a newcomer moves somebody by a third of U − L.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ from certifair.checks._stability.solution import Solution, Undecided, solve_syst
 from certifair.exact.farkas import contradiction
 
 MOST_PIECES: Final = 500
+MOST_CELLS: Final = 12
+"""Joint cells of a batch, of which there are J(J − 1) ways to change and 2J to come or go."""
 _WEIGHTS: Final = (1, 3, 2, 7, 5)
 
 
@@ -58,6 +60,72 @@ class Moved:
     cell: int | None
     corner: Point | None
     pieces: int
+
+
+@final
+class Largest(NamedTuple):
+    """An event, and the largest move that it can make."""
+
+    event: Event
+    moved: Moved
+
+
+@final
+@dataclass(frozen=True)
+class Moves:
+    """The worst of each kind, the first of equals; None where there is no such event (changing, with one cell)."""
+
+    leaving: Largest | None
+    joining: Largest | None
+    changing: Largest | None
+
+    @property
+    def largest(self) -> Largest | None:
+        """The worst of all."""
+        return _worst_of([each for each in (self.leaving, self.joining, self.changing) if each])
+
+
+def all_moves(problem: Problem, before: Solution) -> Moves | Undecided:
+    """The largest moves over every event of the problem's joint cells: who leaves is in one, who joins is of one.
+
+    Nobody joins a joint cell that the problem does not name. Undecided if a single event is, which the reason names, or
+    for more than MOST_CELLS joint cells.
+    """
+    counts = problem.people.counts
+    if len(counts) > MOST_CELLS:
+        return Undecided(f"{len(counts)} joint cells, too many to follow who changes; at most {MOST_CELLS} are")
+    held, cells = [c for c, count in enumerate(counts) if count], range(len(counts))
+    kinds = (
+        [Event(c, None) for c in held],
+        [Event(None, d) for d in cells],
+        [Event(c, d) for c in held for d in cells if c != d],
+    )
+    worst: list[Largest | None] = []
+    for events in kinds:
+        found = []
+        for event in events:
+            moved = moved_by(problem, before, event)
+            if isinstance(moved, Undecided):
+                return Undecided(f"{_described(event, problem)}: {moved.reason}")
+            found.append(Largest(event, moved))
+        worst.append(_worst_of(found))
+    return Moves(*worst)
+
+
+def _worst_of(found: Sequence[Largest]) -> Largest | None:
+    return max(found, key=lambda each: each.moved.largest, default=None)
+
+
+def _described(event: Event, problem: Problem) -> str:
+    """The event in words; a joint cell by its groups."""
+    names = [None if j is None else " ".join(problem.members[j].groups) for j in event]
+    match names:
+        case [source, None]:
+            return f"somebody of {source} leaves"
+        case [None, target]:
+            return f"somebody of {target} joins"
+        case _:
+            return f"somebody of {names[0]} becomes {names[1]}"
 
 
 def moved_by(problem: Problem, before: Solution, event: Event) -> Moved | Undecided:

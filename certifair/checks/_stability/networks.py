@@ -1,4 +1,4 @@
-"""Upper bounds of a network's Lipschitz constant in ℓ2, each proven here: products of norms, or a witness of LipSDP.
+"""Bounds of a network's Lipschitz constant in ℓ2, proven here: above by norms, or a witness of LipSDP; below by a pair.
 
 L bounds |f(x) − f(x')|/|u| with u_i = (x_i − x'_i)/unit_i, for all x and x', or for all in a box. Take two persons.
 Along the way of `spec.chain`, Δf = J·u for a product and sum J of the weights and of matrices S, one for each curve:
@@ -9,11 +9,14 @@ diagonal with slopes in [low, high], or symmetric with eigenvalues in [0, high] 
 2. |J| ≤ P, element by element, where every weight and slope is replaced by its magnitude (all elements of a LayerNorm's
    S are at most high in magnitude); so |J|_2 ≤ |P|_2.
 3. A witness: bound² ≥ ρ, and the form of `spec.chain`, of excesses, is positive semidefinite at ρ.
+
+From below, L is at least the ratio of any one pair (in the box): |Δf| by balls, all else in rationals.
 """
 
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal, final
@@ -21,11 +24,12 @@ from typing import Final, Literal, final
 import numpy as np
 from numpy.typing import NDArray
 
+from certifair.checks._forward import evaluate
 from certifair.exact import ball
 from certifair.exact.ball import Ball, quiet
 from certifair.exact.semidefinite import norm_up, semidefinite
 from certifair.spec.chain import Chain, Curve, chain_of, form
-from certifair.spec.lipschitz import Witness
+from certifair.spec.lipschitz import Pair, Witness
 from certifair.spec.network import Network
 from certifair.spec.reach import ranges_of
 
@@ -51,12 +55,15 @@ class Lipschitz:
     """Every bound that is proven, the smallest of them, and why the witness proved nothing, if it did not.
 
     l1, linf: of |Δf|_1/|u|_1 and |Δf|_∞/|u|_∞; None where nothing is proven. bound None: nothing is.
+    lower: what the witness' pair proves that no bound is below, so lower ≤ bound; None: nothing, no_lower says why.
     """
 
     rungs: tuple[Rung, ...]
     l1: Fraction | None
     linf: Fraction | None
     reason: str | None
+    lower: Fraction | None
+    no_lower: str | None
 
     @property
     def bound(self) -> Fraction | None:
@@ -76,20 +83,22 @@ def lipschitz(
     Errors: ValueError for a box or units of other shapes, or a processor in flush-to-zero mode.
     """
     _check_shapes(network, box, units)
+    found = _lower(network, None if witness is None else witness.pair, box, units)
+    lower, no_lower = (None, found) if isinstance(found, str) else (found, None)
     try:
         ranges = None if box is None else ranges_of(network, *box)
         chain = chain_of(network, units, ranges)
     except ValueError as error:
-        return Lipschitz((), None, None, str(error))
+        return Lipschitz((), None, None, str(error), lower, no_lower)
     chains = [chain] if box is None else [chain, *_anywhere(network, units)]
     l1, l2, linf = (min(_norms(item, p) for item in chains) for p in (1, 2, math.inf))
-    found = {"norms": l2, "l1_linf": _root_up(_times(l1, linf)), "absolute": min(map(_absolute, chains))}
+    proven = {"norms": l2, "l1_linf": _root_up(_times(l1, linf)), "absolute": min(map(_absolute, chains))}
     reason = None if witness is None else why_not(chain_of(network, units, ranges, excess=True), witness)
     if witness is not None and reason is None:
-        found["lipsdp"] = witness.bound
+        proven["lipsdp"] = witness.bound
     names: tuple[Method, ...] = ("norms", "l1_linf", "absolute", "lipsdp")
-    rungs = [Rung(name, Fraction(found[name])) for name in names if math.isfinite(found.get(name, math.inf))]
-    return Lipschitz(tuple(rungs), _finite(l1), _finite(linf), reason)
+    rungs = [Rung(name, Fraction(proven[name])) for name in names if math.isfinite(proven.get(name, math.inf))]
+    return Lipschitz(tuple(rungs), _finite(l1), _finite(linf), reason, lower, no_lower)
 
 
 def _anywhere(network: Network, units: Array | None) -> list[Chain]:
@@ -98,6 +107,41 @@ def _anywhere(network: Network, units: Array | None) -> list[Chain]:
         return [chain_of(network, units)]
     except ValueError:
         return []
+
+
+def _lower(network: Network, pair: Pair | None, box: Box | None, units: Array | None) -> Fraction | str:
+    """At most |f(x) − f(x')|/|u| of a pair (x, x'), or why it says nothing.
+
+    Each output's difference is at least |m − m'| − r − r' for the balls m ± r and m' ± r'.
+    """
+    if pair is None:
+        return "there is no pair"
+    if {len(point) for point in pair} != {network.inputs}:
+        return f"its points have {len(pair[0])} numbers; the network takes {network.inputs}"
+    if box is not None and not all(_inside(point, box) for point in pair):
+        return "a point lies outside the box"
+    steps = np.ones(network.inputs) if units is None else units
+    sides = zip(*pair, steps.tolist(), strict=True)
+    apart = sum((((Fraction(a) - Fraction(b)) / Fraction(unit)) ** 2 for a, b, unit in sides), Fraction(0))
+    if not apart:
+        return "both points are the same"
+    values = evaluate(network, np.array(pair, dtype=np.float64))
+    if not np.isfinite(values.rad).all():
+        return "the outputs are too large for float64"
+    outputs = zip(*values.mid.tolist(), *values.rad.tolist(), strict=True)
+    parts = [abs(Fraction(m) - Fraction(n)) - Fraction(r) - Fraction(s) for m, n, r, s in outputs]
+    return _root_down(sum((max(part, Fraction(0)) ** 2 for part in parts), Fraction(0)) / apart)
+
+
+def _inside(point: array[float], box: Box) -> bool:
+    numbers = np.array(point, dtype=np.float64)
+    return bool(((box[0] <= numbers) & (numbers <= box[1])).all())
+
+
+def _root_down(value: Fraction) -> Fraction:
+    """At most the root, by less than 2^-60 of it: that of value·4^k rounded downwards, which has 64 bits, over 2^k."""
+    scale = Fraction(2) ** (64 - (value.numerator.bit_length() - value.denominator.bit_length()) // 2)
+    return math.isqrt(math.floor(value * scale * scale)) / scale
 
 
 def why_not(chain: Chain, witness: Witness) -> str | None:

@@ -139,8 +139,9 @@ def clipped(face: Face, j: int) -> Iterator[Facet]:
 
 
 def person(face: Face, position: int) -> str:
-    """Who, by the row of the batch, counted from 0."""
-    return f"person {int(face.solution.people.order[position])}"
+    """Who, by name."""
+    people = face.solution.people
+    return f"person {people.name(int(people.order[position]))}"
 
 
 def _net_forces(face: Face) -> list[Facet] | None:

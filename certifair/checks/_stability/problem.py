@@ -9,7 +9,7 @@ order, and on exact sums over runs of them. A row with a part that nobody is in 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -77,12 +77,13 @@ class System:
 class People:
     """`scores` (n,), joint cell after joint cell, ascending in each; cell j is starts[j] to starts[j + 1].
 
-    `order` (n,): the row of the batch that each stands for.
+    `order` (n,): the row of the batch that each stands for; `name`: what to call the person of a row of the batch.
     """
 
     scores: Array
     order: NDArray[np.int64]
     starts: tuple[int, ...]
+    name: Callable[[int], str] = str
 
     @property
     def cells(self) -> int:
@@ -176,6 +177,7 @@ def problem_of(
     rows: Sequence[LayerRow],
     box: tuple[Fraction, Fraction],
     labels: Array | None = None,
+    name: Callable[[int], str] = str,
 ) -> Problem:
     """A batch from plain arrays: scores (n,), joint cells (n,) as indices into `members`, labels (n,) for residuals.
 
@@ -195,7 +197,7 @@ def problem_of(
         label_range = Fraction(float(labels.min())), Fraction(float(labels.max()))
     elif any(row.residual for row in rows):
         raise ValueError("rows about residuals need labels")
-    people = People(scores[order], order.astype(np.int64), tuple(starts.tolist()))
+    people = People(scores[order], order.astype(np.int64), tuple(starts.tolist()), name)
     return Problem(people, tuple(rows), box, tuple(members), label_sums, label_range)
 
 
@@ -227,9 +229,14 @@ def batches_of(terms: Terms, evidence: Evidence) -> Iterator[Batch]:
         rows = _rows(terms, [codes[present] for codes in locals_], layer.epsilon)
         labels = None if evidence.labels is None else evidence.labels[at]
         box = (layer.lower, layer.upper)
-        problem = problem_of(scores[at], cells.reshape(-1), [members[j] for j in present], rows, box, labels)
+        here = [members[j] for j in present]
+        problem = problem_of(scores[at], cells.reshape(-1), here, rows, box, labels, _names(evidence, at))
         given = (evidence.multipliers or {}).get(name, {})
         yield Batch(name, at, problem, tuple(given.get(row.name, 0.0) for row in problem.system.rows))
+
+
+def _names(evidence: Evidence, at: NDArray[np.int64]) -> Callable[[int], str]:
+    return lambda row: repr(evidence.row_id(int(at[row])))
 
 
 def _joint_cells(terms: Terms, evidence: Evidence) -> tuple[Codes, list[Member], list[Codes]]:

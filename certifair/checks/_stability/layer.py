@@ -1,0 +1,301 @@
+"""The witnesses of claims about the layer (certificates/README.md 9.12), from the evidence.
+
+Every batch is solved exactly, once for all claims about one layer. ρ, the distance of a batch, is the largest
+|served − P(z)| of a person: two vectors of scores z, z' that were served so lie ‖z − z'‖ + ρ√n + ρ'√n' apart at most,
+as P is nonexpansive (a projection onto a convex set; here its derivative J = Jᵀ = J² is checked in rationals besides).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final, TypeVar, final
+
+from certifair.checks._stability.differentiable import Differentiable, differentiable
+from certifair.checks._stability.moves import all_moves
+from certifair.checks._stability.normal_cone import root
+from certifair.checks._stability.problem import Batch, Member, batches_of
+from certifair.checks._stability.radius import radius
+from certifair.checks._stability.sensitivity import to_a_score, to_the_tolerance
+from certifair.checks._stability.shown import Shown, inversion
+from certifair.checks._stability.solution import Solution, Undecided, solve
+from certifair.checks._stability.treatment import treatment
+from certifair.checks.base import Measured
+from certifair.errors import InputError
+from certifair.exact.decimals import (
+    PLACES,
+    format_decimal,
+    format_rational,
+    largest_float_at_most,
+    parse_decimal,
+    round_down,
+    round_up,
+)
+from certifair.spec import Json
+from certifair.spec.policy import LayerSpec
+from certifair.spec.terms import Terms
+
+if TYPE_CHECKING:
+    from certifair.evidence.bundle import Evidence
+
+T = TypeVar("T")
+LISTED: Final = 100
+"""Batches at which the projection is not differentiable that a claim names."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A batch, its exact projection or why there is none, and ρ, which is the largest |served − P(z)| of a person."""
+
+    batch: Batch
+    solution: Solution | Undecided
+    distance: Fraction = Fraction(0)
+
+
+def layer_of(terms: Terms, evidence: Evidence) -> LayerSpec:
+    """The layer that served. Errors: InputError where none did, or an online algorithm in its place."""
+    policy = evidence.policy
+    if policy.layer is None or policy.served_metric is None or policy.serve.online is not None:
+        advice = "leave the property out; it needs [layer] metric and epsilon, and no [serve] online"
+        raise InputError(f"claim {terms.id!r} speaks of a layer, but none served these predictions", advice=advice)
+    return policy.layer
+
+
+def described(layer: LayerSpec) -> Json:
+    """What a witness says of the layer."""
+    assert layer.epsilon is not None
+    numbers = {"epsilon": layer.epsilon, "lower": layer.lower, "upper": layer.upper}
+    return {name: format_decimal(value) for name, value in numbers.items()}
+
+
+def solved(terms: Terms, evidence: Evidence) -> tuple[Solved, ...]:
+    """Every batch; the latest evidence's are kept, as several claims ask for them."""
+    about = (terms.metric_name, terms.sensitive_features, terms.intersectional, terms.condition_on)
+    return _solved(_Same(terms, evidence), about)
+
+
+@final
+class _Same:
+    """Evidence that is the same object: arrays have no hash."""
+
+    def __init__(self, terms: Terms, evidence: Evidence) -> None:
+        self.terms, self.evidence = terms, evidence
+
+    def __hash__(self) -> int:
+        return id(self.evidence)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.evidence is self.evidence
+
+
+@functools.lru_cache(maxsize=1)
+def _solved(same: _Same, about: object) -> tuple[Solved, ...]:
+    return tuple(_solve(batch, same.evidence) for batch in batches_of(same.terms, same.evidence))
+
+
+def _solve(batch: Batch, evidence: Evidence) -> Solved:
+    found, served = solve(batch.problem, batch.hints), evidence.predictions[batch.at]
+    if not found:
+        return Solved(batch, found)
+    assert isinstance(found, Solution)
+    lower, upper = batch.problem.box
+    # x < t exactly if −x > −t
+    if (served > largest_float_at_most(upper)).any() or (-served > largest_float_at_most(-lower)).any():
+        return Solved(batch, Undecided("something was served outside the layer's box"))
+    return Solved(batch, found, found.farthest(served))
+
+
+def measure(terms: Terms, evidence: Evidence) -> Measured:
+    """The witness of a claim of these terms, and why batches are undecided."""
+    layer, batches = layer_of(terms, evidence), solved(terms, evidence)
+    tally = _Tally(batches)
+    own = _MEASURES[terms.form](tally, evidence)
+    witness = {
+        "layer": described(layer),
+        "batches": len(batches),
+        "counted": len(batches) - len(tally.reasons),
+        "undecided": len(tally.reasons),
+        "distance": round_up(max((one.distance for one in batches), default=Fraction(0)), PLACES),
+        **own,
+    }
+    return Measured(witness, {"reason": tally.why} if tally.reasons else {})
+
+
+@final
+class _Tally:
+    """Batches, and for those that stay undecided, why."""
+
+    def __init__(self, batches: Sequence[Solved]) -> None:
+        self._batches = batches
+        self.reasons: dict[str, str] = {}
+
+    def each(self) -> Iterator[tuple[Solved, Solution]]:
+        for one in self._batches:
+            if isinstance(one.solution, Solution):
+                yield one, one.solution
+            else:
+                self.reasons[one.batch.name] = one.solution.reason
+
+    def decided(self, answer: Callable[[Solved, Solution], T | Undecided]) -> Iterator[tuple[Solved, T]]:
+        """The answers for the batches that have one."""
+        for one, solution in self.each():
+            found = answer(one, solution)
+            if isinstance(found, Undecided):
+                self.reasons[one.batch.name] = found.reason
+            else:
+                yield one, found
+
+    @property
+    def why(self) -> str:
+        """Of the undecided batches, the first."""
+        name, reason = next(iter(self.reasons.items()))
+        return f"{len(self.reasons)} of {len(self._batches)} batches are undecided; {name!r}: {reason}"
+
+
+def member_json(member: Member) -> Json:
+    return {"group": list(member.groups), "condition": member.condition}
+
+
+def _up(value: Fraction) -> str:
+    return round_up(value, PLACES)
+
+
+def _treatment(tally: _Tally, evidence: Evidence) -> Json:
+    """`worst`: the batch with the largest difference + 2ρ; `shown`: the two people with the largest inversion."""
+    worst, most, shown, most_shown = None, Fraction(-1), None, Fraction(0)
+    for one, solution in tally.each():
+        problem, ids = one.batch.problem, one.batch.at
+        found = treatment(solution, problem.members)
+        if found is not None and found.difference + 2 * one.distance > most:
+            most = found.difference + 2 * one.distance
+            worst = {
+                "batch": one.batch.name,
+                "difference": _up(found.difference),
+                "distance": _up(one.distance),
+                "favoured": member_json(found.favoured),
+                "other": member_json(found.other),
+            }
+        pair: Shown | None = inversion(problem.people, problem.members, evidence.predictions[ids])
+        if pair is not None and pair.difference > most_shown:
+            most_shown = pair.difference
+            shown = {
+                "batch": one.batch.name,
+                "difference": format_rational(pair.difference),
+                "favoured": evidence.row_id(int(ids[pair.favoured])),
+                "other": evidence.row_id(int(ids[pair.other])),
+            }
+    return {"worst": worst, "shown": shown}
+
+
+def _differentiable(tally: _Tally, evidence: Evidence) -> Json:
+    """`failing` names batches; `ranks` are the least and the largest rank of J, whose structure was checked."""
+    count, failing, ranks = 0, [], []
+    for one, found in tally.decided(lambda _, solution: _checked(solution)):
+        count += bool(found)
+        ranks.append(found.face.rank)
+        if not found and len(failing) < LISTED:
+            failing.append({"batch": one.batch.name, "reason": "; ".join(found.reasons[:3])})
+    return {"differentiable": count, "failing": failing, "ranks": [min(ranks), max(ranks)] if ranks else None}
+
+
+def _checked(solution: Solution) -> Differentiable | Undecided:
+    found = differentiable(solution)
+    if found and not found.face.structure_holds():
+        return Undecided("its derivative is no orthogonal projection")  # excluded by theory: a fault of this program
+    return found
+
+
+def _radius(tally: _Tally, evidence: Evidence) -> Json:
+    """`worst`: the batch with the smallest lower bound; `atMost`: the smallest radius is not larger, if known."""
+    worst, least, at_most = None, None, None
+    decades: Counter[int] = Counter()
+    zero = unlimited = 0
+    for one, found in tally.decided(lambda _, solution: differentiable(solution)):
+        limit = radius(found)
+        if limit.lower is None:
+            unlimited += 1
+            continue
+        lower = parse_decimal(round_down(limit.lower, PLACES))
+        if lower:
+            decades[_decade(lower)] += 1
+        else:
+            zero += 1
+        if limit.exact:
+            assert limit.square is not None
+            upper = root(limit.square, up=True)
+            at_most = upper if at_most is None else min(at_most, upper)
+        if least is None or limit.lower < least:
+            least = limit.lower
+            nearest = None if limit.nearest is None else limit.nearest.about
+            nearest = nearest if found else "; ".join(found.reasons[:3])
+            worst = {"batch": one.batch.name, "radius": format_decimal(lower), "nearest": nearest}
+    return {
+        "worst": worst,
+        "atMost": None if at_most is None else _up(at_most),
+        "decades": [{"exponent": e, "batches": decades[e]} for e in sorted(decades)],
+        "zero": zero,
+        "unlimited": unlimited,
+    }
+
+
+def _decade(value: Fraction) -> int:
+    """The whole e with 10^e ≤ value < 10^(e + 1)."""
+    exponent = 0
+    while Fraction(10) ** exponent > value:
+        exponent -= 1
+    while Fraction(10) ** (exponent + 1) <= value:
+        exponent += 1
+    return exponent
+
+
+def _sensitivity(tally: _Tally, evidence: Evidence) -> Json:
+    """`joining` is attained, as anybody may join; `score` and `tolerance` are derivatives, where there are any."""
+    worst, most, joining = None, Fraction(-1), None
+    scores, tolerances = [], []
+    for one, found in tally.decided(lambda solved, solution: all_moves(solved.batch.problem, solution)):
+        members = one.batch.problem.members
+        if found.joining is not None:
+            joining = max(joining or Fraction(0), found.joining.moved.largest)
+        largest = found.largest
+        if largest is not None and largest.moved.largest > most:
+            most = largest.moved.largest
+            ends = {"from": largest.event.source, "to": largest.event.target, "whose": largest.moved.cell}
+            named = {name: None if j is None else member_json(members[j]) for name, j in ends.items()}
+            worst = {"batch": one.batch.name, "change": _up(most), **named}
+        assert isinstance(one.solution, Solution)
+        derivative = differentiable(one.solution)
+        if derivative:
+            scores.append(to_a_score(derivative.face))
+            tolerance = to_the_tolerance(derivative.face)
+            tolerances += [] if tolerance is None else [tolerance]
+    return {
+        "worst": worst,
+        "joining": None if joining is None else round_down(joining, PLACES),
+        "score": {
+            "batches": len(scores),
+            "own": _largest(item.own for item in scores),
+            "other": _largest(item.other for item in scores),
+            "others": _largest(root(item.others_square, up=True) for item in scores),
+        },
+        "tolerance": {
+            "batches": len(tolerances),
+            "one": _largest(item.largest for item in tolerances),
+            "all": _largest(root(item.square, up=True) for item in tolerances),
+        },
+    }
+
+
+def _largest(values: Iterator[Fraction]) -> str:
+    return _up(max(values, default=Fraction(0)))
+
+
+_MEASURES: Final = {
+    "treatment": _treatment,
+    "differentiable": _differentiable,
+    "radius": _radius,
+    "sensitivity": _sensitivity,
+}
