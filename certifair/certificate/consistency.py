@@ -16,7 +16,7 @@ from certifair.checks.base import Context, InconsistentError, require
 from certifair.exact.decimals import PLACES, parse_dyadic, round_down
 from certifair.spec import Json, metrics
 from certifair.spec.groups import Partition, partition_of, partitions_of
-from certifair.spec.terms import Terms
+from certifair.spec.terms import OF_THE_LAYER, Terms
 from certifair.spec.verdict import Verdict
 
 NEEDED_ROLES = {"data", "predictions", "policy", "system", "manifest"}
@@ -37,9 +37,9 @@ def check_consistency(predicate: Json, subject_sha256: str) -> None:
     check_system(predicate["system"])
     for claim in claims:
         _check_claim(claim, context, partitions)
-        if claim["kind"] in ("replay", "individual"):
+        if claim["kind"] in ("replay", "individual") or claim["form"] == "lipschitz":
             _check_network(claim, predicate)
-        elif claim["kind"] != "aggregate":
+        if claim["kind"] not in ("replay", "individual", "aggregate"):
             _check_system(claim, predicate["system"])
         _check_people(claim, predicate, n)
     check_streams(predicate, n)
@@ -140,10 +140,10 @@ def _check_terms(terms: Terms, partitions: list[Partition]) -> None:
 
 
 def _check_network(claim: Json, predicate: Json) -> None:
-    """It is of the network that is in the evidence, which is the system's; individual claims may be without one."""
+    """It is of the network that is in the evidence, which is the system's; all but replays may be without one."""
     where, witness, system = f"claim {claim['id']!r}", claim["witness"], predicate["system"]
     digests = {item["role"]: item["sha256"] for item in predicate["materials"]}
-    if claim["kind"] == "individual":
+    if claim["kind"] != "replay":
         require(witness["proof"] in (None, digests.get("witness")), f"{where}: another proof than the evidence's")
         if not NETWORK_ROLES & set(digests):
             require(witness["model"] is witness["preprocessing"] is None, f"{where}: a network that is not there")
@@ -156,12 +156,14 @@ def _check_network(claim: Json, predicate: Json) -> None:
 def _check_system(claim: Json, system: Json) -> None:
     """What a claim says of layer and box is what the subject says."""
     where = f"claim {claim['id']!r}"
-    if claim["form"] == "projection":
+    if claim["form"] in OF_THE_LAYER or (claim["form"] == "lipschitz" and claim["map"] == "served"):
         layer, box = system["layer"], system["box"]
+        witness = claim["witness"]["served"] if claim["form"] == "lipschitz" else claim["witness"]
         require(layer is not None and box is not None, f"{where}: the system has no layer")
         require(system["online"] is None, f"{where}: the system serves by an online algorithm")
-        require(claim["witness"]["layer"] == {"epsilon": layer["epsilon"], **box}, f"{where}: another layer's epsilon")
-        check_constraint(claim, layer)
+        require(witness["layer"] == {"epsilon": layer["epsilon"], **box}, f"{where}: another layer's epsilon")
+        if claim["form"] != "lipschitz":
+            check_constraint(claim, layer)
     elif claim["kind"] == "feasibility":
         bounds = claim["witness"]["bounds"]
         shown = None if bounds is None else {"lower": bounds["lower"], "upper": bounds["upper"]}

@@ -21,7 +21,13 @@ from certifair.evidence.canonical import canonical
 from certifair.evidence.domain import ranges_of
 from certifair.evidence.groups import group_table
 from certifair.spec import Json
-from certifair.spec.policy import log_property, projection_property, replay_property
+from certifair.spec.policy import (
+    Property,
+    log_property,
+    projection_property,
+    replay_property,
+    treatment_property,
+)
 from certifair.spec.terms import Terms, terms_of
 from certifair.spec.verdict import Verdict
 
@@ -33,7 +39,7 @@ NOT_OBSERVED = (
 NOT_DERIVED = "that the served predictions follow from the scores: nothing here says how they were made of them"
 NON_CLAIMS = (
     "anything about people, times or data outside the evidence, but for claims of scope population",
-    "individual fairness, but for claims of kind individual; stability; or the cause of any difference",
+    "individual fairness or stability, but for claims of these kinds; or the cause of any difference",
     "that any law or regulation is met: regulatory views are figures for people who judge that",
 )
 
@@ -108,29 +114,38 @@ def _non_claims(evidence: Evidence, terms: list[Terms]) -> list[str]:
 
 def all_terms(evidence: Evidence) -> list[Terms]:
     """The policy's properties, and what comes by itself: with a layer's multipliers, that its projection was served;
-    with a model, that it gave the scores; with a log, that it is whole, and its dual steps right where it has any.
+    with a layer and scores, how unlike it treats people alike; with a model, that it gave the scores; with a log, that
+    it is whole, and its dual steps right where it has any.
     """
     policy = evidence.policy
     properties = list(policy.properties)
     taken = {item.id for item in properties}
-    layer = policy.layer
-    asked = any(item.form == "projection" for item in properties)
-    if evidence.multipliers is not None and layer is not None and policy.served_metric is not None and not asked:
+    asked = {item.form for item in properties}
+    layer = policy.layer if policy.served_metric is not None else None
+    if layer is not None and evidence.multipliers is not None and "projection" not in asked:
         properties.append(projection_property(layer, _free("projection", taken)))
+    offline = evidence.scores is not None and policy.serve.online is None
+    if layer is not None and layer.epsilon is not None and offline and "treatment" not in asked:
+        properties.append(treatment_property(layer, _free("treatment", taken)))
     if evidence.model is not None and not any(item.kind == "replay" for item in properties):
         properties.append(replay_property(name=_free("replay", taken)))
     forms = [] if evidence.stream is None else ["chain", *(["steps"] if evidence.stream.duals is not None else [])]
     for form in forms:
-        if not any(item.form == form for item in properties):
+        if form not in asked:
             properties.append(log_property(form, _free(form, taken)))
     return [
         terms_of(
             item,
             evidence.values,
-            ranges_of(item, policy, evidence.preprocessing) if item.kind == "individual" else None,
+            ranges_of(item, policy, evidence.preprocessing) if _about_inputs(item) else None,
         )
         for item in properties
     ]
+
+
+def _about_inputs(item: Property) -> bool:
+    """Whether a claim says what the network's inputs may be."""
+    return item.kind == "individual" or (item.form == "lipschitz" and item.method != "everywhere")
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -15,7 +15,7 @@ from certifair.exact.decimals import parse_decimal, parse_dyadic
 from certifair.spec import Json, metrics
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import CellSum, Row
-from certifair.spec.terms import Terms
+from certifair.spec.terms import OF_THE_LAYER, Terms
 
 _SUMMARIES = ("weighted", "skipped", "bound")
 _COUNT = "steps", *_SUMMARIES
@@ -153,7 +153,7 @@ def _check_batches(claims: list[Json], n: int) -> None:
     exact, most, least = set(), set(), set()
     for claim in claims:
         batches = claim["witness"].get("batches")
-        if claim["form"] in _COUNT or claim["form"] == "projection":
+        if claim["form"] in (*_COUNT, *OF_THE_LAYER):
             exact.add(batches)
         elif claim["form"] in ("difference", "ratio") and claim["kind"] == "feasibility":
             exact.add(batches["total"])

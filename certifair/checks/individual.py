@@ -65,7 +65,7 @@ class Individual(Check):
         require(not terms.intersectional, "an individual claim has no groups")
         require(terms.tau == 0 and terms.min_group_size == 1, "an individual claim has no tolerance or least group")
         require(terms.threshold <= 1, "a share is at most 1")
-        _check_domain(terms)
+        check_domain(terms)
         units, certified, falsified = (parse_rational(witness[key]) for key in ("units", "certified", "falsified"))
         powers = all(value.denominator & (value.denominator - 1) == 0 for value in (units, certified, falsified))
         require(powers, "a share of which the denominator is no power of two")
@@ -150,14 +150,15 @@ def _size(item: Range) -> Fraction:
     return Fraction(high) - Fraction(low) if low < high else Fraction(1)
 
 
-def _check_domain(terms: Terms) -> None:
+def check_domain(terms: Terms) -> None:
+    """Ranges make sense, and are there where they are needed."""
     items = terms.domain or ()
     columns = [item.column for item in items]
     require(len(set(columns)) == len(columns), "a column stands twice in the domain")
     require(len(set(terms.sensitive_features)) == len(terms.sensitive_features), "a feature stands twice")
     for item in items:
         free = item.column in terms.sensitive_features
-        require(item.kind != "number" or not (free or terms.form == "domain"), "a range is missing")
+        require(item.kind != "number" or not (free or terms.form != "rows"), "a range is missing")
         require((item.kind == "category") == bool(item.values), "values of what is no category, or none")
         require(len(set(item.values)) == len(item.values), "a value stands twice")
         ranged = item.kind in ("integer", "continuous")

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
 
 MOST_LISTED: Final = 100
-_ABOUT_PROJECTION: Final = "the figures are those of the exact projection; what was served lies within its distance of it"
+_ABOUT_PROJECTION: Final = (
+    "the figures are those of the exact projection; what was served lies within its distance of it"
+)
 _THOSE_THERE: Final = "who joins or changes has groups that somebody of the batch has, in the same combination"
 
 
@@ -58,7 +60,8 @@ class Stability(Check):
         lower, upper = _ENDS[terms.form](witness)
         if witness["undecided"] and terms.form != "differentiable":
             lower, upper = (None, upper) if terms.comparator == ">=" else (lower, None)
-        verdict = _verdict(terms, lower, upper)
+        unlimited = witness.get("unlimited") == witness["batches"]  # no batch has a radius that ends
+        verdict = Verdict.PASS if unlimited else _verdict(terms, lower, upper)
         estimate = lower if terms.comparator == ">=" else upper
         reason = _reason(terms, witness, verdict, lower, upper)
         return Judgement(verdict, reason, estimate=estimate, lower=lower, upper=upper, sample_size=context.n)
@@ -136,7 +139,7 @@ def _treatment(terms: Terms, witness: Json) -> None:
     if shown is not None:
         value = parse_dyadic(shown["difference"])
         lower, upper = _treatment_ends(witness)
-        require(0 < value and shown["favoured"] != shown["other"], "nobody is favoured")
+        require(value > 0 and shown["favoured"] != shown["other"], "nobody is favoured")
         require(upper is not None and lower is not None and lower <= upper, "people are more unlike than can be")
 
 

@@ -1,4 +1,4 @@
-"""The domain of an individual claim: from a policy and a network's inputs to ranges, and from ranges to a `Domain`."""
+"""The domain of a claim about a network: from a policy and the network's inputs to ranges, from these to a `Domain`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from certifair.spec.domain import Domain, Feature, Kind
 from certifair.spec.policy import Policy, Property
 from certifair.spec.ranges import Range
 from certifair.spec.toml_reader import nearest
+
+Floats = NDArray[np.float64]
 
 
 def ranges_of(item: Property, policy: Policy, inputs: Inputs | None, where: str = "policy") -> tuple[Range, ...]:
@@ -49,7 +51,7 @@ def ranges_of(item: Property, policy: Policy, inputs: Inputs | None, where: str 
 
 def _check(item: Property, one: Range, where: str) -> None:
     free = one.column in item.sensitive_features or bool(one.eps)
-    if one.kind == "number" and (free or item.form == "domain"):
+    if one.kind == "number" and (free or item.form in ("domain", "lipschitz")):
         example = f'{one.column} = {{ kind = "integer", low = 0, high = 9 }}'
         what = f"property {item.id!r} needs the range of {one.column!r}"
         raise PolicyError(what, where=where, advice=f"write under [domain]: {example}")
@@ -59,7 +61,7 @@ def _check(item: Property, one: Range, where: str) -> None:
         raise PolicyError(f"property {item.id!r} relaxes the integer {one.column!r} by a fraction", where=where)
 
 
-def domain_of(ranges: Sequence[Range], sensitive: Sequence[str], rows: NDArray[np.float64] | None) -> Domain | None:
+def domain_of(ranges: Sequence[Range], sensitive: Sequence[str], rows: Floats | None) -> Domain | None:
     """The domain of these ranges; None if nothing in it may change. Numbers without a range have that of `rows`."""
     features: list[Feature] = []
     start = 0
@@ -71,6 +73,24 @@ def domain_of(ranges: Sequence[Range], sensitive: Sequence[str], rows: NDArray[n
     if not any(feature.sensitive or feature.eps for feature in features):
         return None
     return Domain("inputs", tuple(features))
+
+
+def box_of(features: Sequence[Feature]) -> tuple[Floats, Floats]:
+    """The least and the largest value of every input of a network with these features."""
+    pairs = [(feature.low, feature.high) for feature in features for _ in range(feature.width)]
+    low, high = np.array(pairs, dtype=np.float64).T
+    return low.copy(), high.copy()
+
+
+def units_of(features: Sequence[Feature]) -> Floats:
+    """The length of every input's range, as the nearest float64; 1 where there is but one value."""
+    low, high = box_of(features)
+    return np.where(high > low, high - low, 1.0)
+
+
+def features_of(ranges: Sequence[Range]) -> tuple[Feature, ...]:
+    """The features of ranges that are declared, for claims that nobody's inputs matter to."""
+    return tuple(_feature(one, False, None) for one in ranges)
 
 
 def _feature(one: Range, sensitive: bool, seen: NDArray[np.float64] | None) -> Feature:

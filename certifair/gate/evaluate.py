@@ -19,7 +19,7 @@ from certifair.exact.decimals import PLACES, format_decimal, parse_decimal, roun
 from certifair.spec import Json
 from certifair.spec.groups import MISSING
 from certifair.spec.policy import Policy, Property
-from certifair.spec.terms import AT_LEAST, Terms, statement
+from certifair.spec.terms import AT_LEAST, OF_THE_LAYER, Terms, statement
 from certifair.spec.verdict import Verdict
 
 REGISTRATION, EXCLUDED = "policy-registration", "excluded-rows"
@@ -175,27 +175,29 @@ def _applicable(item: Property, policy: Policy, claim: Json) -> Terms | None:
         and _declared_alike(own, policy)
         and _same_layer(claim, policy)
         and _same_domain(own, item, policy)
+        and (own.form != "lipschitz" or own.method == item.method)
     )
     if not same:
         return None
-    least = item.min_group_size if item.form != "projection" else own.min_group_size
+    least = own.min_group_size if item.form in OF_THE_LAYER else item.min_group_size
     boxed = policy.layer is not None and own.kind == "feasibility" and own.map == "served"
     box = (policy.layer.lower, policy.layer.upper) if policy.layer is not None and boxed else None
     return dataclasses.replace(own, id=item.id, threshold=item.threshold, tau=item.tau, min_group_size=least, box=box)
 
 
 def _same_layer(claim: Json, policy: Policy) -> bool:
-    """A projection is onto the relying party's set, where its policy describes a layer."""
+    """The layer is that onto the relying party's set, where its policy describes one."""
     layer = policy.layer
-    if claim["form"] != "projection" or layer is None or layer.epsilon is None:
+    witness = claim["witness"].get("served") or claim["witness"]
+    if "layer" not in witness or layer is None or layer.epsilon is None:
         return True
     own = {"epsilon": layer.epsilon, "lower": layer.lower, "upper": layer.upper}
-    return all(parse_decimal(claim["witness"]["layer"][name]) == value for name, value in own.items())
+    return all(parse_decimal(witness["layer"][name]) == value for name, value in own.items())
 
 
 def _same_domain(own: Terms, item: Property, policy: Policy) -> bool:
-    """An individual claim is by the demanded arithmetic and relaxes the same columns; its free numbers (of a domain:
-    all) have the ranges that the relying party declares: in a narrower one it would be easier to be fair.
+    """An individual claim relaxes the same columns, and all that have one are by the demanded arithmetic; free numbers
+    (of a domain: all) have the ranges that the relying party declares: in a narrower one it is easier to be fair.
     """
     if own.domain is None:
         return True
@@ -209,7 +211,7 @@ def _same_domain(own: Terms, item: Property, policy: Policy) -> bool:
         if one.kind == "category":
             same = not free or known.get(one.column, set()) <= set(one.values)
         else:
-            needed = free or own.form == "domain"
+            needed = free or own.form != "rows"
             same = not needed or declared.get(one.column) == (one.kind, one.low, one.high)
         if not same:
             return False

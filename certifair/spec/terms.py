@@ -191,15 +191,15 @@ _AVERAGE = "average of a batch's difference between two groups' mean {what}, wei
 _PROJECTION = "projection of the scores onto {metric} at most {epsilon} in [{lower}, {upper}]"
 _QUANTITIES = {
     "network": "the largest difference between a logged score and the value of the network over the reals",
-    "projection": (
-        "the root mean square distance between served predictions and the exact " + _PROJECTION
-    ),
+    "projection": ("the root mean square distance between served predictions and the exact " + _PROJECTION),
     "treatment": (
         "the largest difference between what two people of unequal groups are served whose scores are equal, or of "
         "whom the better served has the lower one,"
     ),
     "differentiable": "the share of batches at whose scores the exact " + _PROJECTION + " is differentiable,",
-    "radius": "the least distance of a batch's scores from where the derivative of the exact " + _PROJECTION + " changes,",
+    "radius": "the least distance of a batch's scores from where the derivative of the exact "
+    + _PROJECTION
+    + " changes,",
     "sensitivity": (
         "the largest change of anybody else's value of the exact " + _PROJECTION + " where one person joins a batch, "
         "leaves it, or changes group,"

@@ -33,6 +33,7 @@ from certifair.exact.decimals import (
     parse_decimal,
     round_down,
     round_up,
+    sqrt_up,
 )
 from certifair.spec import Json
 from certifair.spec.policy import LayerSpec
@@ -193,7 +194,9 @@ def _treatment(tally: _Tally, evidence: Evidence) -> Json:
 
 def _differentiable(tally: _Tally, evidence: Evidence) -> Json:
     """`failing` names batches; `ranks` are the least and the largest rank of J, whose structure was checked."""
-    count, failing, ranks = 0, [], []
+    count = 0
+    failing: list[Json] = []
+    ranks: list[int] = []
     for one, found in tally.decided(lambda _, solution: _checked(solution)):
         count += bool(found)
         ranks.append(found.face.rank)
@@ -204,7 +207,7 @@ def _differentiable(tally: _Tally, evidence: Evidence) -> Json:
 
 def _checked(solution: Solution) -> Differentiable | Undecided:
     found = differentiable(solution)
-    if found and not found.face.structure_holds():
+    if isinstance(found, Differentiable) and not found.face.structure_holds():
         return Undecided("its derivative is no orthogonal projection")  # excluded by theory: a fault of this program
     return found
 
@@ -268,7 +271,7 @@ def _sensitivity(tally: _Tally, evidence: Evidence) -> Json:
             worst = {"batch": one.batch.name, "change": _up(most), **named}
         assert isinstance(one.solution, Solution)
         derivative = differentiable(one.solution)
-        if derivative:
+        if isinstance(derivative, Differentiable) and derivative:
             scores.append(to_a_score(derivative.face))
             tolerance = to_the_tolerance(derivative.face)
             tolerances += [] if tolerance is None else [tolerance]
@@ -279,12 +282,12 @@ def _sensitivity(tally: _Tally, evidence: Evidence) -> Json:
             "batches": len(scores),
             "own": _largest(item.own for item in scores),
             "other": _largest(item.other for item in scores),
-            "others": _largest(root(item.others_square, up=True) for item in scores),
+            "others": _largest(sqrt_up(item.others_square, PLACES) for item in scores),
         },
         "tolerance": {
             "batches": len(tolerances),
             "one": _largest(item.largest for item in tolerances),
-            "all": _largest(root(item.square, up=True) for item in tolerances),
+            "all": _largest(sqrt_up(item.square, PLACES) for item in tolerances),
         },
     }
 

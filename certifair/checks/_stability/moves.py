@@ -31,9 +31,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, NamedTuple, final
 
-from certifair.checks._stability.linear import dot, inverse
-from certifair.checks._stability.polygons import Form, Point, Polygon, combined, cut, flat, scaled, value, within
-from certifair.checks._stability.problem import People, Problem, System, Vector
+from certifair.checks._stability.linear import dot
+from certifair.checks._stability.pieces import Family, Piece, piece_of
+from certifair.checks._stability.polygons import Point, Polygon, cut, flat, scaled, within
+from certifair.checks._stability.problem import People, Problem, Vector
 from certifair.checks._stability.solution import Solution, Undecided, solve_system
 from certifair.exact.farkas import contradiction
 
@@ -118,7 +119,8 @@ def _worst_of(found: Sequence[Largest]) -> Largest | None:
 
 def _described(event: Event, problem: Problem) -> str:
     """The event in words; a joint cell by its groups."""
-    names = [None if j is None else " ".join(problem.members[j].groups) for j in event]
+    named = [None if j is None else problem.members[j] for j in event]
+    names = [None if member is None else " ".join(filter(None, (*member.groups, member.condition))) for member in named]
     match names:
         case [source, None]:
             return f"somebody of {source} leaves"
@@ -158,21 +160,7 @@ def moved_by(problem: Problem, before: Solution, event: Event) -> Moved | Undeci
     return Moved(best.largest, best.cell, best.corner, pieces)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class _Family:
-    """Rows of the new numbers of people, and how their offsets move with u1 and u2."""
-
-    system: System
-    drift: tuple[Vector, Vector]
-    parameters: Polygon
-
-    def at(self, u: Point) -> System:
-        offsets = tuple(b + u[0] * p + u[1] * q for b, p, q in zip(self.system.offsets, *self.drift, strict=True))
-        return System(self.system.rows, self.system.weights, offsets)
-
-
-def _family(problem: Problem, event: Event) -> _Family | Undecided:
+def _family(problem: Problem, event: Event) -> Family | Undecided:
     counts = list(problem.people.counts)
     for cell, change in ((event.source, -1), (event.target, 1)):
         if cell is not None:
@@ -198,32 +186,19 @@ def _family(problem: Problem, event: Event) -> _Family | Undecided:
         parameters = [(a, Fraction(0)), (b, Fraction(0))]
     else:
         parameters = [(a, a), (b, a), (b, b), (a, b)]
-    return _Family(system, drift, parameters)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Piece:
-    """`shifts`: s' as forms, by joint cell; `conditions`: forms that are ≥ 0 exactly on the piece."""
-
-    multipliers: Vector
-    shifts: tuple[Form, ...]
-    conditions: tuple[Form, ...]
-
-    def at(self, u: Point) -> Vector:
-        return tuple(value(form, u) for form in self.shifts)
+    return Family(system, drift, parameters)
 
 
 def _piece_in(
-    polygon: Polygon, family: _Family, problem: Problem, start: Vector
-) -> tuple[Polygon, list[Polygon], _Piece] | Undecided:
+    polygon: Polygon, family: Family, problem: Problem, start: Vector
+) -> tuple[Polygon, list[Polygon], Piece] | Undecided:
     """(the part of the polygon that one piece covers, the rest, the piece); another point where the part is flat."""
     for weight in _WEIGHTS:
         point = within(polygon, weight)
         solution = solve_system(problem.people, family.at(point), problem.box, start)
         if isinstance(solution, Undecided):
             return Undecided(f"the batch with one person moved: {solution.reason}", solution.conflict)
-        piece = _piece_of(solution, family)
+        piece = piece_of(solution, family)
         if piece is None:
             continue
         inside, outside = polygon, []
@@ -235,7 +210,7 @@ def _piece_in(
     return Undecided("the pieces of the predictions are too thin to be told apart")
 
 
-def _possible_at_all(polygon: Polygon, family: _Family, problem: Problem, conflict: Vector) -> list[Polygon] | None:
+def _possible_at_all(polygon: Polygon, family: Family, problem: Problem, conflict: Vector) -> list[Polygon] | None:
     """What is left of a polygon without the half-plane in which these weights prove that nothing satisfies the rows.
 
     The proof's excess is affine in u, as the offsets are. None without a proof.
@@ -248,56 +223,7 @@ def _possible_at_all(polygon: Polygon, family: _Family, problem: Problem, confli
     return [] if flat(left, polygon) else [left]
 
 
-def _piece_of(solution: Solution, family: _Family) -> _Piece | None:
-    """The affine solution around one: ν = H⁻¹ (A_R S0 − b_R(u) − σ ε), S0 the totals for s = 0, the same people inside.
-
-    None if the rows with a multiplier depend on each other there.
-    """
-    system, at = solution.system, solution.place
-    used = [k for k in solution.basis if solution.multipliers[k] or not system.epsilon[k]]
-    if any(solution.multipliers[k] and k not in used for k in range(len(system.rows))):
-        return None
-    weighted = [tuple(w * f for w, f in zip(system.weights[k], at.free, strict=True)) for k in used]
-    try:
-        back = inverse([[dot(system.weights[m], line) for m in used] for line in weighted])
-    except ZeroDivisionError:
-        return None
-    totals = tuple(t + f * s for t, f, s in zip(at.totals, at.free, at.shifts, strict=True))
-    base, drift = family.system.offsets, family.drift
-    right: list[Form] = []
-    for k in used:
-        end = system.epsilon[k] if solution.values[k] > 0 else -system.epsilon[k]
-        right.append((dot(system.weights[k], totals) - base[k] - end, -drift[0][k], -drift[1][k]))
-    multipliers = [combined(line, right) for line in back]
-    shifts = tuple(combined([system.weights[k][j] for k in used], multipliers) for j in range(len(at.free)))
-    conditions = list(_bounds(solution, shifts))
-    for k, form in zip(used, multipliers, strict=True):
-        if system.epsilon[k]:
-            conditions.append(scaled(form, Fraction(1 if solution.multipliers[k] > 0 else -1)))
-    for k, (line, limit) in enumerate(zip(system.weights, system.epsilon, strict=True)):
-        if k not in used:
-            moved = combined([-w * f for w, f in zip(line, at.free, strict=True)], shifts)
-            value = (moved[0] + dot(line, totals) - base[k], moved[1] - drift[0][k], moved[2] - drift[1][k])
-            conditions += [(limit - value[0], -value[1], -value[2]), (limit + value[0], value[1], value[2])]
-    return _Piece(solution.multipliers, shifts, tuple(conditions))
-
-
-def _bounds(solution: Solution, shifts: Sequence[Form]) -> Iterator[Form]:
-    """Of each joint cell, the people next to each bound stay on their side of it."""
-    people, at, (lower, upper) = solution.people, solution.place, solution.box
-    for j, (a, b, c) in enumerate(shifts):
-        first, last = people.starts[j], people.starts[j + 1]
-        for position, sign, bound in (
-            (at.low[j] - 1, 1, lower),
-            (at.low[j], -1, lower),
-            (at.high[j] - 1, 1, upper),
-            (at.high[j], -1, upper),
-        ):
-            if first <= position < last:
-                yield sign * (bound + a - people.score(position)), sign * b, sign * c
-
-
-def _possible(inside: Polygon, piece: _Piece, event: Event) -> Iterator[Polygon]:
+def _possible(inside: Polygon, piece: Piece, event: Event) -> Iterator[Polygon]:
     """The part where u1 and u2 can be one person's: u2 − u1 lies between 0 and s'_c − s'_d."""
     if event.source is None or event.target is None:
         yield inside
