@@ -28,6 +28,7 @@ VERBS = (
     "gate",
     "audit",
     "individual",
+    "stability",
     "register",
     "revoke",
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from certifair.cli.options import claim_lines, say
 from certifair.errors import InputError
+from certifair.spec import Json
 
 if TYPE_CHECKING:
     from certifair.certificate.verify import Verified
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 _MARKER = ".certifair-demo"
 SECONDS = 12.0
 """For the proof about everybody."""
+STEEP_SECONDS = 3.0
+"""For that of how steep the network is."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"1/7  train and serve: {lending.PEOPLE} made-up loan applications, a small network, the fairness layer …")
     trained = train(out / "certifair.toml", out / "applications.csv")
     made = trained.serve(out / "certifair.toml", out / "run")
-    say("2/7  individual: whose decision does not depend on the career, which goes with sex? For everybody: a proof …")
+    say("2/7  prove: whose decision does not depend on the career, which goes with sex; how steep the network is …")
     _prove(out / "run")
     say("3/7  certify: run the policy's checks, sign …")
     public = _keys(out)
@@ -49,10 +52,9 @@ def run(args: argparse.Namespace) -> int:
     say("7/7  report: pictures of training, of what the layer did, of the stream's gap over time …")
     drawn = pictures(made, out / "report") + pictures(stream, out / "report" / "stream")
     print("\nwhat the layer did, on the served rows:", *summary(made), sep="\n  ")
-    print(
-        "\nindividual fairness, of the network and of what is served:", *_individual(verified, out / "run"), sep="\n  "
-    )
     predicate = verified.predicate
+    print("\nindividual fairness, of the network and of what is served:", *_individual(predicate), sep="\n  ")
+    drawn += _stability(predicate, out / "report")
     certificate, key = out / "lending.certificate.json", out / "key.pub.pem"
     print(f"\npictures: {', '.join(map(str, drawn))}")
     print(f"certificates: {certificate} ({predicate['verdict']}, serial {predicate['serial']}),")
@@ -116,40 +118,38 @@ def _certify(out: Path, run: str, name: str, public: Path) -> Verified:
 
 
 def _prove(run: Path) -> None:
-    """The proof about everybody in the domain; about the people served none is needed."""
+    """The proofs about everybody in the domain, and about all inputs; about the people served none is needed."""
+    from certifair.cli import bounds
     from certifair.cli.proofs import Search, into_bundle
     from certifair.individual import prepare
 
     prepare()
-    for line in into_bundle(run, Search(seconds=SECONDS)):
+    for line in [*into_bundle(run, Search(seconds=SECONDS)), *bounds.put_into_bundle(run, STEEP_SECONDS)]:
         say(f"     {line}")
 
 
-def _individual(verified: Verified, run: Path) -> list[str]:
+def _individual(predicate: Json) -> list[str]:
     """What is claimed of the network, and what can be said of the map that is served."""
     from certifair.checks.individual import COUPLED
+    from certifair.cli.bounds import treatment_line
 
     lines = []
-    for claim in verified.predicate["claims"]:
+    for claim in predicate["claims"]:
         if claim["kind"] == "individual":
             ends = [f"{100 * float(claim[end]):.2f}%" for end in ("lower", "upper")]
             lines.append(f"{claim['id']}: {claim['verdict']}, between {ends[0]} and {ends[1]} of all are fair")
     lines.append(f"served: UNDECIDED, for {COUPLED};")
-    lines.append(
-        f"        in one batch, equal scores of different groups are served up to {_difference(run):.4f} apart"
-    )
+    (treatment,) = (claim for claim in predicate["claims"] if claim["form"] == "treatment")
+    lines.append(f"        equal scores of unequal groups are served at most {treatment['upper'][:8]} apart:")
+    lines.append(f"        {treatment_line(treatment['witness'])}")
     return lines
 
 
-def _difference(run: Path) -> float:
-    """The treatment difference: the layer moves everybody of a group in a batch alike, but for the ends of the box."""
-    import numpy as np
-    import pyarrow.parquet as pq
+def _stability(predicate: Json, folder: Path) -> list[Path]:
+    """Pictures of the radii and of the bounds."""
+    from certifair.cli.bounds import draw_claims
 
-    served = pq.read_table(run / "predictions.parquet", columns=["batch_id", "score", "prediction"])
-    batch, score, prediction = (served[name].to_numpy() for name in served.column_names)
-    inside = (prediction > 0) & (prediction < 1)
-    return max(float(np.ptp((prediction - score)[inside & (batch == one)])) for one in np.unique(batch))
+    return draw_claims([claim for claim in predicate["claims"] if claim["kind"] == "stability"], folder)
 
 
 def _gates(out: Path, verified: Verified) -> None:

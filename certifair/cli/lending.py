@@ -143,6 +143,33 @@ form = "domain"                 # of everybody in the domain, not only of the pe
 sensitive_features = "years_employed"
 share = 0.20
 
+[[property]]
+id = "unlike"
+kind = "stability"
+max_treatment_difference = 0.30 # what equal scores of unequal groups may be served apart: the price of parity
+
+[[property]]
+id = "smooth"
+kind = "stability"
+share_differentiable = 1        # the layer has a derivative at every batch that was served,
+
+[[property]]
+id = "sturdy"
+kind = "stability"
+min_radius = 0.000001           # and keeps it if the scores of a batch move by so much
+
+[[property]]
+id = "one-person"
+kind = "stability"
+max_change = 0.05               # nobody else's prediction moves further when one person joins, leaves, changes group
+
+[[property]]
+id = "slope"
+kind = "stability"
+max_lipschitz = 25              # of a batch's predictions: an input that moves by its whole range counts as 1
+inputs = "ranges"
+map = "served"
+
 [domain]                        # what an application can say
 income = {kind = "continuous", low = 0, high = 300}
 debt = {kind = "continuous", low = 0, high = 1.5}

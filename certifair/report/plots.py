@@ -1,4 +1,5 @@
-"""Pictures: how training went, what the layer did to each group, what a smaller tolerance costs, a stream's gap.
+"""Pictures: how training went, what the layer did to each group, what a smaller tolerance costs, a stream's gap, how
+far scores may move before the layer's derivative changes, bounds of a network.
 
 Each function returns the bytes of a PNG or SVG, the same for the same numbers: no display, no global state, no date.
 Needs matplotlib, the extra `report`.
@@ -127,6 +128,50 @@ def plot_stream(
     axis.set_xlabel("people served so far")
     axis.set_ylabel("pooled gap")
     axis.legend(frameon=False, fontsize=8)
+    return _save(figure, form)
+
+
+def plot_radii(decades: Mapping[int, int], zero: int = 0, unlimited: int = 0, form: Format = "png") -> bytes:
+    """How many batches have a radius of differentiability in [10^e, 10^(e + 1)), by e; 0, and no limit, at the ends.
+
+    Raises InputError for no batch.
+    """
+    if not sum(decades.values()) + zero + unlimited:
+        raise InputError("there is no batch to draw", advice="certify a bundle with batches")
+    figure, (axis,) = _figure(1)
+    from matplotlib.ticker import MaxNLocator  # `_figure` has said so if there is none
+
+    exponents = range(min(decades, default=0), max(decades, default=-1) + 1)
+    bars = [("0", zero)] * bool(zero) + [(f"$10^{{{e}}}$", decades.get(e, 0)) for e in exponents]
+    bars += [("no limit", unlimited)] * bool(unlimited)
+    drawn = axis.bar([name for name, _ in bars], [count for _, count in bars], color=COLOURS[0], width=0.9)
+    axis.bar_label(drawn, fontsize=8)
+    if zero:
+        drawn[0].set_color(COLOURS[1])
+    axis.set_xlabel("radius: at least, and below ten times as much")
+    axis.set_ylabel("batches")
+    axis.yaxis.set_major_locator(MaxNLocator(integer=True))
+    return _save(figure, form)
+
+
+def plot_bounds(bounds: Mapping[str, float], least: float | None = None, form: Format = "png") -> bytes:
+    """Upper bounds of one constant by the name of their method, and what is attained, if known; a logarithmic axis.
+
+    Raises InputError for none.
+    """
+    if not bounds:
+        raise InputError("there is no bound to draw", advice="only networks of known layers have one")
+    figure, (axis,) = _figure(1)
+    shown = [*bounds.items(), *([] if not least else [("two points found", least)])]
+    colours = [COLOURS[0]] * len(bounds) + [COLOURS[1]]
+    drawn = axis.barh([name for name, _ in shown], [value for _, value in shown], color=colours[: len(shown)])
+    axis.bar_label(drawn, [f"{value:.4g}" for _, value in shown], fontsize=8, padding=3)
+    axis.invert_yaxis()
+    positive = [value for _, value in shown if value > 0]
+    if positive:
+        axis.set_xscale("log")
+        axis.set_xlim(min(positive) / 2, max(positive) * 2)
+    axis.set_xlabel("Lipschitz constant: at most")
     return _save(figure, form)
 
 

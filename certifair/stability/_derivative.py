@@ -16,16 +16,16 @@ Array = NDArray[np.float64]
 
 @final
 class Trace:
-    """Every slot at points x (n, inputs), and how slots change with each other to first order there.
+    """Every slot up to one, all if none is named, at points x (n, inputs), and how they change to first order there.
 
     At a kink the slope is that of the right side.
     """
 
     @quiet
-    def __init__(self, network: Network, x: Array) -> None:
+    def __init__(self, network: Network, x: Array, slot: int | None = None) -> None:
         self._network = network
         self.slots: list[Array] = [x]
-        for step in network.steps:
+        for step in network.steps[:slot]:
             self.slots.append(self._value(step))
 
     @property
@@ -128,7 +128,7 @@ def _activated(step: Activation, x: Array) -> tuple[Array, Array]:
     """(the function, its derivative)."""
     match step.kind:
         case "relu" | "leaky_relu":
-            slope = np.where(x >= 0, 1.0, step.slope)
+            slope = (x >= 0) * (1.0 - step.slope) + step.slope
             return x * slope, slope
         case "tanh":
             value = np.tanh(x)

@@ -31,6 +31,7 @@ NOISE: Final = 2.0**-46
 """Of the largest number inside: by so much every difference of outputs is taken to be rounded."""
 LENGTHS: Final = (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 0.5)
 ASCENT: Final = 40
+NEWTON: Final = 2
 ROUNDS: Final = 500
 AT_ONCE: Final = 1 << 25
 """Products of a step, by which the points that go together are limited, and time is kept."""
@@ -81,7 +82,8 @@ class _Search:
     def __init__(self, network: Network, box: Box | None, units: Array | None, seed: int, end: float) -> None:
         shape = (network.inputs,)
         self._units = np.ones(shape) if units is None else units
-        self._low, self._high = box or (np.full(shape, -np.inf), np.full(shape, np.inf))
+        self._low: Array = np.full(shape, -np.inf) if box is None else box[0]
+        self._high: Array = np.full(shape, np.inf) if box is None else box[1]
         if not self._units.shape == self._low.shape == self._high.shape == shape or not (self._units > 0).all():
             raise ValueError(f"a box and units are {shape[0]} numbers each, units positive")
         self._network, self._end = network, end
@@ -148,11 +150,11 @@ class _Search:
             self._keep(x, y, self._ratios(at, to, u))
             pull = apart / np.maximum((apart * apart).sum(axis=1, keepdims=True), 1e-300)
             back = u / np.maximum((u * u).sum(axis=1, keepdims=True), 1e-300)
-            for end, sign, trace in ((x, 1.0, at), (y, -1.0, to)):
-                slope = np.nan_to_num(sign * (trace.backward(pull) * self._units - back))
-                length = np.linalg.norm(slope, axis=1, keepdims=True)
-                end += reach * size * self._units * slope / np.maximum(length, 1e-300)
-            x, y = self._inside(x), self._inside(y)
+            moves = (at.backward(pull) * self._units - back, back - to.backward(pull) * self._units)
+            x, y = (
+                self._inside(end + reach * size * self._units * _unit(move))
+                for end, move in zip((x, y), moves, strict=True)
+            )
             reach *= 0.9
         return x, y
 
@@ -200,35 +202,36 @@ class _Search:
     def _elsewhere(self, x: Array, steep: Array, step: Array, number: int) -> Array:
         """Where to look next: a step of all or of some coordinates, bends, ends of the box, parts of a better point."""
         some = self._draw.random(x.shape) < self._draw.choice([0.1, 0.3])
-        match number % 5:
+        match number % 8:
             case 1 if self._bends:
                 return self._to_the_bends(x) + 0.1 * step
-            case 2 if self._boxed:
+            case 2 | 6 if self._boxed:
                 end = np.where(self._draw.random(x.shape) < 0.5, self._low, self._high)
                 return np.where(some, end, x)
             case 3:
                 rank = np.argsort(-steep, kind="stable")[: max(1, len(x) // 5)]
                 return np.where(some, x[self._draw.choice(rank, len(x))], x)
-            case 4:
+            case 4 | 7:
                 return x + step * some
             case _:
                 return x + step
 
     def _to_the_bends(self, x: Array) -> Array:
-        """One Newton step to where a few random neurons of one function read 0."""
+        """A few Newton steps to where some random neurons of one function read 0, by some of the coordinates each."""
         slot = int(self._draw.choice(self._bends))
         n, width = len(x), self._network.widths[slot]
         count = int(self._draw.integers(1, 1 + min(width, len(self._units), 4)))
-        chosen = self._draw.integers(0, width, n * count)
-        trace = Trace(self._network, np.repeat(x, count, axis=0))
-        weights = np.zeros((n * count, width))
-        weights[np.arange(n * count), chosen] = 1.0
-        slopes = (trace.backward(weights, slot) * self._units).reshape(n, count, -1)
-        values = trace.slots[slot][np.arange(n * count), chosen].reshape(n, count, 1)
-        square = slopes @ slopes.transpose(0, 2, 1)
-        square += np.eye(count) * (1e-9 * np.trace(square, axis1=1, axis2=2)[:, None, None] + 1e-200)
-        step = -slopes.transpose(0, 2, 1) @ np.linalg.solve(square, values)
-        return x + np.nan_to_num(step[:, :, 0]) * self._units
+        chosen = [np.arange(width) == self._draw.integers(0, width, (n, 1)) for _ in range(count)]
+        for _ in range(NEWTON):
+            trace = Trace(self._network, x, slot)
+            free = self._draw.random(x.shape) < self._draw.choice([0.5, 1.0], (n, 1))
+            rows = [trace.backward(mask * 1.0, slot) * self._units * free for mask in chosen]
+            slopes, values = np.stack(rows, axis=1), np.stack([trace.slots[slot][mask] for mask in chosen], axis=1)
+            square = slopes @ slopes.transpose(0, 2, 1)
+            square += np.eye(count) * (1e-9 * np.trace(square, axis1=1, axis2=2)[:, None, None] + 1e-200)
+            step = -slopes.transpose(0, 2, 1) @ np.linalg.solve(square, values[:, :, None])
+            x = self._inside(x + np.nan_to_num(step[:, :, 0]) * self._units)
+        return x
 
     def _lay(self, x: Array, size: Array, towards: Array, length: float) -> None:
         """Pairs of this length along the derivative's direction, moved into the box if they stick out."""
@@ -244,15 +247,12 @@ class _Search:
         trace = Trace(self._network, x)
         outputs = self._network.outputs
         weights = self._draw.normal(size=(len(x), outputs)) if outputs > 1 else np.ones((len(x), 1))
-        slope = trace.backward(weights) * self._units * (self._high > self._low)
-        length = np.linalg.norm(slope, axis=1, keepdims=True)
+        scale = self._units * (self._high > self._low)
+        slope = trace.backward(weights) * scale
         for _ in range(TURNS if outputs > 1 else 0):
-            image = trace.forward(slope / np.maximum(length, 1e-300) * self._units)
-            image /= np.maximum(np.linalg.norm(image, axis=1, keepdims=True), 1e-300)
-            slope = trace.backward(image) * self._units * (self._high > self._low)
-            length = np.linalg.norm(slope, axis=1, keepdims=True)
-        good = np.isfinite(length)
-        return np.where(good, length, 0.0)[:, 0], np.where(good, slope / np.maximum(length, 1e-300), 0.0)
+            slope = trace.backward(_unit(trace.forward(_unit(slope) * scale))) * scale
+        length = np.linalg.norm(slope, axis=1)
+        return np.where(np.isfinite(length), length, 0.0), _unit(slope)
 
     def _rate(self, x: Array, y: Array) -> Array:
         rated = self._ratios(Trace(self._network, x), Trace(self._network, y), (x - y) / self._units)
@@ -279,12 +279,20 @@ class _Search:
             at_an_end = self._draw.random(share.shape) < self._draw.choice([0.0, 0.2, 0.8, 1.0], (n, 1))
             x = self._low + (self._high - self._low) * np.where(at_an_end, np.round(share), share)
             return self._inside(x), np.full((n, 1), size)
-        size = 10 ** self._draw.uniform(-2, 3, (n, 1))
-        return size * self._units * self._normal(n), size
+        sizes: Array = 10 ** self._draw.uniform(-2, 3, (n, 1))
+        return sizes * self._units * self._normal(n), sizes
 
     def _normal(self, n: int) -> Array:
         """Of length about 1."""
-        return self._draw.normal(size=(n, len(self._units))) / np.sqrt(len(self._units))
+        found: Array = self._draw.normal(size=(n, len(self._units))) / np.sqrt(len(self._units))
+        return found
 
     def _inside(self, x: Array) -> Array:
         return np.clip(x, self._low, self._high)
+
+
+@quiet
+def _unit(rows: Array) -> Array:
+    """Each row over its length; zeros for rows without direction."""
+    found = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.where(np.isfinite(found), found, 0.0)

@@ -55,8 +55,9 @@ class Point:
         still = np.array([not s for s in self.shifts])[self.joint]
         low = np.where(still, self.scores, np.nextafter(self.scores - up, -np.inf))
         high = np.where(still, self.scores, np.nextafter(self.scores - down, np.inf))
-        low = np.clip(low, *(outward(end, -1) for end in self.box))
-        high = np.clip(high, *(outward(end, 1) for end in self.box))
+        lower, upper = self.box
+        low = np.clip(low, outward(lower, -1), outward(upper, -1))
+        high = np.clip(high, outward(lower, 1), outward(upper, 1))
         gap = np.nextafter(np.maximum(served - low, high - served).clip(0.0), np.inf)
         return sum_up(np.nextafter(gap * gap, np.inf))
 
@@ -82,8 +83,8 @@ def prove(solved: Solved, scores: Floats) -> Point | None:
         sums.exact(j) + box[0] * int(low) + box[1] * int(high)
         for j, (low, high) in enumerate(zip(*_ends(joint, places, width), strict=True))
     ]
-    nu = [Fraction(value) for value in answer.multipliers.tolist()]
-    nu = _corrected(cells, rows, nu, sides, fixed, free.tolist(), chosen)
+    hints = [Fraction(value) for value in answer.multipliers.tolist()]
+    nu = _corrected(cells, rows, hints, sides, fixed, free.tolist(), chosen)
     if nu is None:
         return None
     sides = np.array([((v > 0) - (v < 0)) * bool(e) for v, e in zip(nu, rows.epsilon, strict=True)], dtype=np.int8)
@@ -148,10 +149,10 @@ def _independent(rows: Rows, active: NDArray[np.intp], free: NDArray[Any]) -> li
 
 
 def _corrected(
-    cells: _Cells, rows: Rows, nu: Vector, sides: NDArray[np.int8], fixed: Vector, free: list[int], chosen: list[int]
+    cells: _Cells, rows: Rows, hints: Vector, sides: NDArray[np.int8], fixed: Vector, free: list[int], chosen: list[int]
 ) -> Vector | None:
-    """ν + dν with dν on the chosen rows only, which then hold exactly with equality; None if they are dependent."""
-    shifts = cells.shifts(nu)
+    """ν, the hints changed on the chosen rows only, which then hold with equality; None if these are dependent."""
+    shifts = cells.shifts(hints)
     values = cells.values([t - f * s for t, f, s in zip(fixed, free, shifts, strict=True)], rows.offsets)
     excess = [values[k] - int(sides[k]) * rows.epsilon[k] for k in chosen]
     lines = [cells.line(k) for k in chosen]
@@ -160,9 +161,8 @@ def _corrected(
     steps = _solved(gram, excess)
     if steps is None:
         return None
-    for k, step in zip(chosen, steps, strict=True):
-        nu[k] += step
-    return nu
+    changes = dict(zip(chosen, steps, strict=True))
+    return [value + changes.get(k, 0) for k, value in enumerate(hints)]
 
 
 def _solved(matrix: list[Vector], right: Vector) -> Vector | None:

@@ -28,11 +28,10 @@ class Comparison:
 @final
 @dataclass(frozen=True)
 class BatchAudit:
-    """The batch of this index in its epoch. `rows` are demanded, `active` of them have a multiplier; `clipped` people are
-    served an end of the box.
+    """The batch of this index in its epoch: `rows` are demanded, `active` of them have a multiplier.
 
-    `step`: the least |e|; `delta`, `difference`, `bound`: the largest over the `directions` that could be audited, None
-    if none could. `kink`: how many could not, and why, or "".
+    `clipped` people are served an end of the box. `step`: the least |e|; `delta`, `difference`, `bound`: the largest
+    over the `directions` that could be audited, None if none could. `kink`: how many could not, and why, or "".
     """
 
     batch: int

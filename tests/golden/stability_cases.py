@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.golden.cases import BOX, LAYER, NETWORKED, Case, Columns, changed, head, people, projected, scored
+from tests.golden.cases import LAYER, NETWORKED, Case, Columns, changed, head, people, projected, scored
 from tests.golden.individual_cases import FINITE, applicants
 from tests.golden.network import CREDIT, SMALL
 

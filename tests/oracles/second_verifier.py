@@ -41,7 +41,9 @@ WORK = 60_000_000  # work allowed for one certificate, in steps of about a micro
 
 COLLECTIONS = ("pooled", "moment", "window")  # 9.10: judged like the batches of 9.3
 SUMMARIES = ("weighted", "skipped", "bound")  # 9.10: a few numbers a row
-GROUPLESS = ("network", "steps", "chain", "rows", "domain")  # 9.9 to 9.11: neither metric nor groups
+GROUPLESS = ("network", "steps", "chain", "rows", "domain", "lipschitz")  # 9.9 to 9.12: neither metric nor groups
+LAYERED = ("treatment", "differentiable", "radius", "sensitivity")  # 9.12: about the layer
+LARGER = ("ratio", "differentiable", "radius")  # 9.2, 9.12: larger is better
 
 Pair = tuple[Fraction, Fraction]
 Ends = tuple[Fraction, Fraction | None]  # low, high (None: infinite)
@@ -248,7 +250,7 @@ def open_signed(bundle: Any, pems: Sequence[bytes], predicate_type: str) -> tupl
 TYPES: dict[str, type] = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
 ASSERTIONS = {
     "type", "const", "enum", "properties", "required", "additionalProperties", "items", "minItems", "maxItems",
-    "minLength", "maxLength", "pattern", "minimum", "anyOf", "allOf", "not", "if", "then", "else", "$ref",
+    "minLength", "maxLength", "pattern", "minimum", "maximum", "anyOf", "allOf", "not", "if", "then", "else", "$ref",
 }  # fmt: skip
 ANNOTATIONS = {"$schema", "$id", "title", "description", "$defs"}
 
@@ -285,7 +287,7 @@ def conforms(value: Any, schema: dict[str, Any]) -> bool:
         and ("const" not in schema or _same(value, schema["const"]))
         and ("enum" not in schema or any(_same(value, item) for item in schema["enum"]))
         and (not isinstance(value, str) or _conforms_string(value, schema))
-        and (type(value) is not int or value >= schema.get("minimum", value))
+        and (type(value) is not int or schema.get("minimum", value) <= value <= schema.get("maximum", value))
         and (not isinstance(value, list) or _conforms_array(value, schema))
         and (not isinstance(value, dict) or _conforms_object(value, schema))
         and ("anyOf" not in schema or any(conforms(value, item) for item in schema["anyOf"]))
@@ -519,20 +521,22 @@ def check_consistency(predicate: Any, subject: str) -> None:
 
 
 def check_claim(claim: Any, total: int, predicate: Any, tables: dict[tuple[str, ...], Any], budget: Budget) -> None:
-    """Sections 9.2 to 9.5 and 9.8 to 9.11, for one claim."""
+    """Sections 9.2 to 9.5 and 9.8 to 9.12, for one claim."""
     kind, form, system = claim["kind"], claim["form"], predicate["system"]
     need((claim["metric"] is None) == (form in GROUPLESS), "metric or null")
     if kind == "aggregate":
         check_aggregate(claim, total)
     if form in GROUPLESS:
-        check = {"replay": check_replay, "individual": check_individual}.get(kind, check_log)
-        check(claim, total, predicate)
+        checks = {"replay": check_replay, "individual": check_individual, "stability": check_lipschitz}
+        checks.get(kind, check_log)(claim, total, predicate)
         return
     check_shape(claim, budget)
     need(claim["statement"] == statement_text(claim), "statement")
     groups = [tables[tuple(partition["features"])] for partition in claim["partitions"]]
     if form == "projection":
         check_projection(claim, total, system)
+    elif form in LAYERED:
+        check_layered(claim, total, system)
     elif form in SUMMARIES:
         check_summary(claim, total, groups, system, budget)
     elif kind == "population":
@@ -558,7 +562,7 @@ def check_shape(claim: Any, budget: Budget) -> None:
     else:
         labels = ["0", "1"] if metric == "equalized_odds" else ["1"]
         need(column == "label" and conditions == labels, "conditions on the label")
-    need(claim["comparator"] == (">=" if claim["form"] == "ratio" else "<="), "comparator")
+    need(claim["comparator"] == (">=" if claim["form"] in LARGER else "<="), "comparator")
     need(claim["form"] != "ratio" or metric != "equalized_residuals", "ratio of single groups")
     budget.spend(len(expected) * max(1, len(conditions)))
 
@@ -608,7 +612,7 @@ def row_value(form: str, means: Sequence[Fraction]) -> Fraction | None:
 
 def holds(claim: Any, value: Fraction) -> bool:
     threshold, tau = decimal(claim["threshold"]), decimal(claim["tau"])
-    return value >= threshold - tau if claim["form"] == "ratio" else value <= threshold + tau
+    return value >= threshold - tau if claim["form"] in LARGER else value <= threshold + tau
 
 
 # ------------------------------------------------------------------------------------------------ 9.3: feasibility
@@ -772,18 +776,28 @@ def check_layer(claim: Any, layer: Any) -> None:
     need(all(claim[name] == layer[name] for name in ("metric", "sensitiveFeatures", "intersectional")), "layer")
 
 
+def check_system_layer(found: Any, system: Any) -> None:
+    """Sections 9.4 and 9.12: `layer` of a witness is that of the system, which projects each batch by itself."""
+    layer, box = system["layer"], system["box"]
+    need(layer is not None and box is not None, "a claim about a layer without layer or box")
+    need(system["online"] is None, "a claim about a layer of a system that serves online")
+    need(found == {"epsilon": layer["epsilon"], **box}, "layer of a claim")
+    need(decimal(found["lower"]) < decimal(found["upper"]) and decimal(found["epsilon"]) >= 0, "box or epsilon")
+
+
+def check_batches(witness: Any, total: int) -> None:
+    """Sections 9.4 and 9.12: the batches of a claim about the layer."""
+    need(witness["counted"] + witness["undecided"] == witness["batches"], "counts of batches")
+    need(1 <= witness["batches"] <= total, "number of batches")
+
+
 def check_projection(claim: Any, total: int, system: Any) -> None:
     """Section 9.4."""
     witness, worst = claim["witness"], claim["witness"]["worst"]
-    layer, box = system["layer"], system["box"]
-    need(layer is not None and box is not None, "projection without layer or box")
-    need(system["online"] is None, "projection of a system that serves online")
-    need(witness["layer"] == {"epsilon": layer["epsilon"], **box}, "layer of a projection")
-    check_layer(claim, layer)
-    need(witness["counted"] + witness["undecided"] == witness["batches"], "counts of a projection")
+    check_system_layer(witness["layer"], system)
+    check_layer(claim, system["layer"])
+    check_batches(witness, total)
     need((worst is None) == (witness["counted"] == 0), "worst batch of a projection")
-    lower, upper, epsilon = (decimal(witness["layer"][name]) for name in ("lower", "upper", "epsilon"))
-    need(lower < upper and epsilon >= 0 and witness["batches"] <= total, "layer or batches of a projection")
     expected: tuple[str | None, ...] = (None, None, None)
     passes = False
     if worst is not None:
@@ -1066,14 +1080,26 @@ SCOPES = {
     "weighted": "over the batches of the log that hold both groups",
     "skipped": "in the log",
     "bound": "over the batches of the log that hold both groups",
+    "differentiable": "in the evidence",
 }
 AVERAGE = "average of a batch's difference between two groups' mean {mean}, weighted by its people,"
 QUANTITIES = {
+    "projection": "the root mean square distance between served predictions and the exact {projection}",
     "weighted": f"the largest {AVERAGE}",
     "skipped": "the largest share of people who were served in a batch without one of two groups,",
     "bound": f"the largest bound that a last multiplier gives on the {AVERAGE}",
     "steps": "every multiplier and step size in the log follows from the predictions before it",
     "chain": "the log's records are those that its head commits to, in their order, none changed, missing or added",
+    "treatment": (
+        "the largest difference between what two people of unequal groups are served whose scores are equal, or of "
+        "whom the better served has the lower one,"
+    ),
+    "differentiable": "the share of batches at whose scores the exact {projection} is differentiable,",
+    "radius": "the least distance of a batch's scores from where the derivative of the exact {projection} changes,",
+    "sensitivity": (
+        "the largest change of anybody else's value of the exact {projection} where one person joins a batch, leaves "
+        "it, or changes group,"
+    ),
 }
 
 
@@ -1081,12 +1107,10 @@ def statement_text(claim: Any) -> str:
     """Section 9.8."""
     decision = f"decision (score > {claim['decisionThreshold']})"
     mean = {"served": "prediction", "scores": "score", "decisions": decision}[claim["map"]]
-    if claim["form"] == "projection":
+    if claim["form"] in ("projection", *LAYERED):
         layer = claim["witness"]["layer"]
-        quantity = (
-            "the root mean square distance between served predictions and the exact projection of the scores onto "
-            f"{claim['metric']} at most {layer['epsilon']} in [{layer['lower']}, {layer['upper']}]"
-        )
+        onto = f"{claim['metric']} at most {layer['epsilon']} in [{layer['lower']}, {layer['upper']}]"
+        quantity = QUANTITIES[claim["form"]].format(projection=f"projection of the scores onto {onto}")
     elif claim["form"] in SUMMARIES:
         quantity = QUANTITIES[claim["form"]].format(mean=mean)
     elif claim["metric"] == "equalized_residuals":
@@ -1097,7 +1121,8 @@ def statement_text(claim: Any) -> str:
         quantity = f"the smallest ratio between two groups' mean {mean}"
     groups = " and ".join(" × ".join(map(quoted, partition["features"])) for partition in claim["partitions"])
     within = "" if claim["conditionOn"] is None else f", within each {quoted(claim['conditionOn'])}"
-    scope = SCOPES[claim["form" if claim["kind"] == "aggregate" else "scope"]].format_map(claim)
+    own = claim["kind"] == "aggregate" or claim["form"] == "differentiable"
+    scope = SCOPES[claim["form" if own else "scope"]].format_map(claim)
     comparison = f"{'at most' if claim['comparator'] == '<=' else 'at least'} {claim['threshold']}"
     tolerance = "" if claim["tau"] == "0" else f" (solver tolerance {claim['tau']})"
     return f"{quantity} over {groups}{within}, {scope}, is {comparison}{tolerance}"
@@ -1317,7 +1342,7 @@ def check_batch_count(by_form: dict[str, list[Any]]) -> None:
     """Section 9.10: T, as one claim states it, against the others; moments, windows and segments only bound it."""
     counts = {
         claim["witness"]["batches"]["total"] if form in ("difference", "ratio") else claim["witness"]["batches"]
-        for form in ("difference", "ratio", "projection", *SUMMARIES, "steps")
+        for form in ("difference", "ratio", "projection", *SUMMARIES, "steps", *LAYERED)
         for claim in by_form.get(form, [])
         if claim["kind"] != "population"
     }
@@ -1487,6 +1512,15 @@ def check_shares(claim: Any, total: int) -> None:
     need(examples <= falsified if rows else examples == 0 or falsified > 0, "number of examples")
 
 
+def check_claimed_network(witness: Any, predicate: Any) -> None:
+    """Section 9.11: model and preprocessing are those of the materials, or both null where there are none."""
+    if witness["model"] is None or witness["preprocessing"] is None:
+        given = any(item["role"] == "model" for item in predicate["materials"])
+        need(witness["model"] is witness["preprocessing"] and not given, "model or null")
+    else:
+        check_network(witness, predicate)
+
+
 def check_individual(claim: Any, total: int, predicate: Any) -> None:
     """Section 9.11."""
     witness, domain, sensitive = claim["witness"], claim["domain"], claim["sensitiveFeatures"]
@@ -1499,10 +1533,7 @@ def check_individual(claim: Any, total: int, predicate: Any) -> None:
     for item in domain:
         check_range(item, item["column"] in sensitive)
         need(claim["form"] == "rows" or item["kind"] != "number", "a number without range in a domain")
-    if witness["model"] is None or witness["preprocessing"] is None:
-        need(witness["model"] is witness["preprocessing"] and "model" not in digests, "model or null")
-    else:
-        check_network(witness, predicate)
+    check_claimed_network(witness, predicate)
     need(witness["proof"] in (None, digests.get("witness")), "proof")
     check_shares(claim, total)
     for example in witness["examples"]:
@@ -1515,6 +1546,212 @@ def check_individual(claim: Any, total: int, predicate: Any) -> None:
     undecided = claim["map"] == "served" or witness["model"] is None
     need(claim["verdict"] == ("UNDECIDED" if undecided else verdict), "verdict of a claim")
     need(claim["statement"] == individual_text(claim), "statement")
+
+
+# --------------------------------------------------------------------------------------------------- 9.12: stability
+STABILITY: dict[str, Any] = {
+    "tau": "0", "minGroupSize": 1, "confidence": None, "span": None, "bound": None, "decisionGap": None,
+    "neededSampleSize": None,
+}  # fmt: skip
+LIPSCHITZ: dict[str, Any] = STABILITY | {
+    "metric": None, "conditionOn": None, "sensitiveFeatures": [], "conditions": [], "partitions": [],
+    "intersectional": False, "decisionThreshold": "0", "comparator": "<=",
+}  # fmt: skip
+METHODS = ("norms", "l1_linf", "absolute", "lipsdp")  # 9.12: the order of `bounds`
+PLACE = Fraction(1, 10**12)
+WHAT = {
+    "scores": "the Lipschitz constant of the network's score, Euclidean",
+    "served": (
+        "the Lipschitz constant of a batch's predictions, exactly projected, as a function of its people's inputs, "
+        "Euclidean, groups fixed"
+    ),
+}
+WHERE = {
+    "everywhere": "over all inputs, in their units",
+    "domain": "over the domain, in the units of the inputs",
+    "ranges": "over the domain, each input in units of its range",
+}
+Unknown = Fraction | None  # an end that may not be known
+
+
+def amount(text: str) -> Fraction:
+    """Section 9.12: a figure, a decimal of at most 12 places that is not negative."""
+    found = short_decimal(text)
+    need(found >= 0, "a negative figure")
+    return found
+
+
+def check_members(claim: Any, members: Sequence[Any]) -> None:
+    """Section 9.12: each a value of every sensitive feature, and a condition or none; null: nobody."""
+    count = len(claim["sensitiveFeatures"])
+    if claim["intersectional"]:
+        values = [{group[k] for group in claim["partitions"][0]["groups"]} for k in range(count)]
+    else:
+        values = [{group[0] for group in partition["groups"]} for partition in claim["partitions"]]
+    for member in members:
+        if member is not None:
+            need(len(member["group"]) == count, "length of a member's group")
+            need(all(value in known for value, known in zip(member["group"], values, strict=True)), "a member's group")
+            need(member["condition"] is None or member["condition"] in claim["conditions"], "a member's condition")
+
+
+def treatment_ends(claim: Any, width: Fraction) -> tuple[Unknown, Unknown]:
+    """Section 9.12, treatment: a and b."""
+    witness = claim["witness"]
+    worst, shown = witness["worst"], witness["shown"]
+    if worst is None:
+        need(shown is None, "two people are shown where nobody can be compared")
+        return Fraction(0), Fraction(0)
+    need(witness["counted"] > 0, "the worst of no batch")
+    favoured, other = worst["favoured"], worst["other"]
+    check_members(claim, (favoured, other))
+    need(favoured["group"] != other["group"], "members of equal groups")
+    need(favoured["condition"] == other["condition"], "members of two conditions")
+    difference, distance = amount(worst["difference"]), amount(worst["distance"])
+    need(difference <= width + PLACE, "a difference wider than the box")
+    need(distance <= amount(witness["distance"]), "the worst batch is farther than all")
+    most, least = min(difference + 2 * distance, width), Fraction(0)
+    if shown is not None:
+        least = rational(shown["difference"])
+        need(least > 0, "the difference shown is none")
+        need(shown["favoured"] != shown["other"], "one person is shown twice")
+    need(least <= most, "the difference shown is larger than the largest")
+    return least, most
+
+
+def differentiable_ends(claim: Any, width: Fraction) -> tuple[Unknown, Unknown]:
+    """Section 9.12, differentiable: a and b."""
+    witness, ranks = claim["witness"], claim["witness"]["ranks"]
+    known, counted, failing = witness["differentiable"], witness["counted"], witness["failing"]
+    need(known <= counted, "more batches with a derivative than batches")
+    need(decimal(claim["threshold"]) <= 1, "threshold of a share")
+    need(len(failing) == min(100, counted - known), "batches without a derivative")
+    need(len({entry["batch"] for entry in failing}) == len(failing), "a batch without a derivative twice")
+    need((ranks is None) == (counted == 0), "ranks or null")
+    need(ranks is None or ranks[0] <= ranks[1], "order of the ranks")
+    return Fraction(known, witness["batches"]), Fraction(known + witness["undecided"], witness["batches"])
+
+
+def radius_ends(claim: Any, width: Fraction) -> tuple[Unknown, Unknown]:
+    """Section 9.12, radius: a and b."""
+    witness = claim["witness"]
+    worst, decades, zero = witness["worst"], witness["decades"], witness["zero"]
+    exponents = [entry["exponent"] for entry in decades]
+    need(all(a < b for a, b in itertools.pairwise(exponents)), "order of the decades")
+    need(all(exponent >= -12 for exponent in exponents), "a decade below what 12 places can say")
+    people = sum(entry["batches"] for entry in decades) + zero + witness["unlimited"]
+    need(people == witness["counted"], "the radii do not add up")
+    need((worst is None) == (witness["unlimited"] == witness["counted"]), "smallest radius or null")
+    if worst is None:
+        need(witness["atMost"] is None, "an exact radius of nothing")
+        return None, None
+    least = amount(worst["radius"])
+    need((least == 0) == (zero > 0), "smallest radius, and how many are 0")
+    need(least == 0 or Fraction(10) ** exponents[0] <= least < Fraction(10) ** (exponents[0] + 1), "first decade")
+    most = None if witness["atMost"] is None else amount(witness["atMost"])
+    need(most is None or most >= least, "the exact radius is below the smallest")
+    return least, most
+
+
+def sensitivity_ends(claim: Any, width: Fraction) -> tuple[Unknown, Unknown]:
+    """Section 9.12, sensitivity: a and b."""
+    witness = claim["witness"]
+    worst, joining, counted = witness["worst"], witness["joining"], witness["counted"]
+    limits = {"own": Fraction(1), "others": Fraction(1, 2)}
+    for table in (witness["score"], witness["tolerance"]):
+        need(table["batches"] <= counted, "more derivatives than batches")
+        for name in table.keys() - {"batches"}:
+            figure = amount(table[name])
+            need(table["batches"] > 0 or figure == 0, "a derivative of no batch")
+            need(figure <= limits.get(name, figure), "a derivative that no projection has")
+    need((worst is None) == (joining is None) == (counted == 0), "changes or null")
+    if worst is None:
+        return None, None
+    check_members(claim, (worst["from"], worst["to"], worst["whose"]))
+    need(worst["from"] != worst["to"], "nothing changes")
+    change, reached = amount(worst["change"]), amount(joining)
+    need(reached <= change <= width + PLACE, "joining, change")
+    need((worst["whose"] is None) == (change == 0), "whose prediction moves")
+    return reached, change
+
+
+ENDS = {
+    "treatment": treatment_ends,
+    "differentiable": differentiable_ends,
+    "radius": radius_ends,
+    "sensitivity": sensitivity_ends,
+}
+
+
+def check_layered(claim: Any, total: int, system: Any) -> None:
+    """Section 9.12, the layer."""
+    witness, form, larger = claim["witness"], claim["form"], claim["form"] in LARGER
+    check_fixed(claim, STABILITY | {"sampleSize": total})
+    check_system_layer(witness["layer"], system)
+    check_layer(claim, system["layer"])
+    check_batches(witness, total)
+    distance = amount(witness["distance"])
+    need(witness["counted"] > 0 or distance == 0, "distance in no batch")
+    low, high = ENDS[form](claim, decimal(witness["layer"]["upper"]) - decimal(witness["layer"]["lower"]))
+    if witness["undecided"] and form != "differentiable":
+        low, high = (None, high) if larger else (low, None)
+    good, bad = (low, high) if larger else (high, low)
+    passes = good is not None and holds(claim, good)
+    fails = bad is not None and not holds(claim, bad)
+    passes = passes or (form == "radius" and witness["unlimited"] == witness["batches"])
+    need(claim["verdict"] == ("PASS" if passes else "FAIL" if fails else "UNDECIDED"), "verdict of a claim")
+    ends = (None if low is None else down(low), None if high is None else up(high))
+    need((claim["lower"], claim["upper"]) == ends, "lower, upper")
+    need(claim["estimate"] == ends[0 if larger else 1], "estimate")
+
+
+def lipschitz_ends(witness: Any, digests: dict[str, str]) -> Pair | None:
+    """Section 9.12, the network: `least` (0 if null) and the smallest bound; None without bounds."""
+    methods = [entry["method"] for entry in witness["bounds"]]
+    places = [METHODS.index(method) for method in methods]
+    need(all(a < b for a, b in itertools.pairwise(places)), "order of the bounds")
+    bounds = [amount(entry["bound"]) for entry in witness["bounds"]]
+    need(not bounds or witness["model"] is not None, "bounds of no network")
+    proven = "lipsdp" in methods or witness["least"] is not None
+    need(not proven or "witness" in digests, "nothing that proves")
+    need(witness["proof"] == (digests["witness"] if proven else None), "proof")
+    least = amount(witness["least"] or "0")
+    need(witness["least"] is None or bool(bounds), "least without bounds")
+    need(all(least <= bound for bound in bounds), "least is more than a bound")
+    return (least, min(bounds)) if bounds else None
+
+
+def check_lipschitz(claim: Any, total: int, predicate: Any) -> None:
+    """Section 9.12, the network."""
+    witness, domain, served = claim["witness"], claim["domain"], claim["witness"]["served"]
+    digests = {item["role"]: item["sha256"] for item in predicate["materials"]}
+    check_fixed(claim, LIPSCHITZ | {"sampleSize": total})
+    threshold = decimal(claim["threshold"])
+    need(threshold >= 0, "negative threshold")
+    need((domain is None) == (claim["method"] == "everywhere"), "domain or null")
+    need(len({item["column"] for item in domain or ()}) == len(domain or ()), "column twice in the domain")
+    for item in domain or ():
+        check_range(item, False)
+        need(item["kind"] != "number" and item["eps"] == "0", "a range that is none, or relaxed")
+    check_claimed_network(witness, predicate)
+    need((served is None) == (claim["map"] == "scores"), "served or null")
+    if served is not None:
+        check_system_layer(served["layer"], predicate["system"])
+        amount(served["distance"] or "0")
+    ends = lipschitz_ends(witness, digests)
+    expected: tuple[str | None, str | None] = (None, None)
+    verdict = "UNDECIDED"
+    if ends is not None:
+        low, high = (ends[0] if served is None else Fraction(0)), ends[1]
+        expected = (down(low), up(high))
+        if low > threshold:
+            verdict = "FAIL"
+        elif high <= threshold and (served is None or served["distance"] is not None):
+            verdict = "PASS"
+    need((claim["lower"], claim["upper"]) == expected and claim["estimate"] == expected[1], "lower, upper, estimate")
+    need(claim["verdict"] == verdict, "verdict of a claim")
+    text = f"{WHAT[claim['map']]}, {WHERE[claim['method']]}, is at most {claim['threshold']}"
+    need(claim["statement"] == text, "statement")
 
 
 # ----------------------------------------------------------------------------------------------------------- interface
