@@ -25,7 +25,10 @@ MOST_LISTED: Final = 100
 _ABOUT_PROJECTION: Final = (
     "the figures are those of the exact projection; what was served lies within its distance of it"
 )
-_THOSE_THERE: Final = "who joins or changes has groups that somebody of the batch has, in the same combination"
+_THOSE_THERE: Final = (
+    "who joins or changes has groups that somebody of the batch has, in the same combination, and a label (where rows "
+    "are about residuals) between the least and the largest of the batch"
+)
 
 
 @final

@@ -100,7 +100,7 @@ def summary(made: Run) -> list[str]:
     lines += [f"note: {count} rows have a {name} that no training row has" for name, count in made.unseen.items()]
     lines.append(f"{'':<24} {'scores':>10} {'served':>10}")
     lines += [f"{figure.name:<24} {figure.scores:>10.4f} {figure.served:>10.4f}" for figure in made.figures()]
-    return lines
+    return lines if made.gradients is None else [*lines, made.gradients.summary()]
 
 
 def pictures(made: Run, folder: Path) -> list[Path]:

@@ -89,7 +89,7 @@ class Served:
 
     `kept` (rows of the table,) says which rows these are, `exclusions` what became of the others. `multipliers` has the
     columns batch_id, row, multiplier, or is None where no layer served. `log` is the folder of the log that the people
-    were served through, sealed, if they were.
+    were served through, sealed, if they were; `gradients` the record of an audit of the training, if there was one.
     """
 
     kept: NDArray[np.bool_]
@@ -101,6 +101,7 @@ class Served:
     model: bytes
     inputs: Inputs
     log: Path | None = None
+    gradients: bytes | None = None
 
 
 def bundle_served(source: Any, policy: str | Path, out: str | Path, served: Served) -> int:
@@ -129,6 +130,8 @@ def bundle_served(source: Any, policy: str | Path, out: str | Path, served: Serv
     }
     if served.multipliers is not None:
         contents["multipliers"] = table_bytes(served.multipliers)
+    if served.gradients is not None:
+        contents["gradients"] = served.gradients
     log = None if served.log is None else taken_log(served.log)
     return _write(contents, served.exclusions, out, log)
 

@@ -170,6 +170,7 @@ def plot_bounds(bounds: Mapping[str, float], least: float | None = None, form: F
     positive = [value for _, value in shown if value > 0]
     if positive:
         axis.set_xscale("log")
+        axis.xaxis.set_minor_formatter("")
         axis.set_xlim(min(positive) / 2, max(positive) * 2)
     axis.set_xlabel("Lipschitz constant: at most")
     return _save(figure, form)

@@ -12,6 +12,8 @@ from certifair.spec.toml_reader import Table
 METHODS = ("flayer", "projection", "penalty", "strict_penalty", "plain")
 SERVED_WITH_LAYER = ("flayer", "projection")
 """Methods whose layer is part of what is served; the others only train with fairness in mind, or not at all."""
+TRAINED_THROUGH = ("flayer",)
+"""Methods whose gradients go through the layer."""
 
 
 @final
@@ -30,7 +32,10 @@ class ModelSpec:
 @final
 @dataclass(frozen=True)
 class TrainingSpec:
-    """`[training]`. `batch` = 0 is everybody at once; `penalty` None is the method's own weight."""
+    """`[training]`. `batch` = 0 is everybody at once; `penalty` None is the method's own weight.
+
+    `audit`: how many batches the layer's derivative is audited on, where the method trains through the layer.
+    """
 
     method: str
     epochs: int
@@ -42,6 +47,7 @@ class TrainingSpec:
     loss: str
     penalty: Fraction | None
     hide_sensitive: bool
+    audit: int
 
 
 def model_spec(table: Table) -> ModelSpec:
@@ -71,6 +77,7 @@ def training_spec(table: Table) -> TrainingSpec:
         loss=table.take("loss", read.one_of("bce", "mse"), "bce"),
         penalty=table.take("penalty", _weight, None),
         hide_sensitive=table.take("hide_sensitive", read.flag, default=False),
+        audit=table.take("audit", read.count, 3),
     )
     table.finish()
     return spec

@@ -128,7 +128,8 @@ def _activated(step: Activation, x: Array) -> tuple[Array, Array]:
     """(the function, its derivative)."""
     match step.kind:
         case "relu" | "leaky_relu":
-            slope = (x >= 0) * (1.0 - step.slope) + step.slope
+            right = (x >= 0).astype(np.float64)
+            slope = right + step.slope * (1 - right) if step.slope else right
             return x * slope, slope
         case "tanh":
             value = np.tanh(x)

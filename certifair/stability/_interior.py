@@ -37,7 +37,10 @@ class _Point(NamedTuple):
 
 @quiet
 def optimum(problem: Problem, start: Array, end: float) -> Array:
-    """Multipliers at least as good as `start`, which is feasible; the best, if found before `end` (time.monotonic)."""
+    """Multipliers at least as good as `start`, which is feasible; the best, if found before `end` (time.monotonic).
+
+    No step starts that would end later if it took as long as the longest so far.
+    """
     first = least_rho(problem, start)
     if not problem.multipliers or not 0 < first < np.inf:
         return start
@@ -47,11 +50,13 @@ def optimum(problem: Problem, start: Array, end: float) -> Array:
     scaled = replace(problem, left=problem.left * (most / rho), output=problem.output / np.sqrt(rho))
     method = _Method(scaled)
     point = method.start(np.concatenate([[1.5], inner / most]))
+    before, longest = time.monotonic(), 0.0
     for _ in range(STEPS):
-        moved = None if time.monotonic() > end else method.step(point)
+        moved = None if before + longest > end else method.step(point)
         if moved is None:
             break
-        point = moved
+        now = time.monotonic()
+        before, longest, point = now, max(longest, now - before), moved
         if method.gap(point) < GAP * point.y[0]:
             break
     found = point.y[1:] * most

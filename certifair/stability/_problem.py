@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from array import array
 from dataclasses import dataclass
 from itertools import pairwise
@@ -77,8 +78,11 @@ def least_rho(problem: Problem, t: Array) -> float:
 
 
 @quiet
-def proven(chain: Chain, problem: Problem, t: Array) -> Witness | None:
-    """A witness that the checker will accept: the bound of these multipliers, hardly enlarged; None if that fails."""
+def proven(chain: Chain, problem: Problem, t: Array, end: float = math.inf) -> Witness | None:
+    """A witness that the checker will accept: the bound of these multipliers, hardly enlarged.
+
+    None if that fails; no attempt but the first starts after `end` (of time.monotonic).
+    """
     rho = least_rho(problem, t)
     if not math.isfinite(rho):
         return None
@@ -86,7 +90,9 @@ def proven(chain: Chain, problem: Problem, t: Array) -> Witness | None:
     parts = [t[first:end] for first, end in pairwise(ends)]
     least = 1e-15 * chain.variables**2  # what the proof itself takes
     rho = max(rho, LEAST)
-    for more in (more for more in ENLARGED if more >= least):
+    for number, more in enumerate(more for more in ENLARGED if more >= least):
+        if number and time.monotonic() > end:
+            break
         bound = math.sqrt(rho) * (1 + more)
         if semidefinite(form(chain, math.nextafter(bound * bound, 0.0), parts)):
             return Witness(bound, tuple(array("d", part.tolist()) for part in parts))

@@ -212,9 +212,8 @@ class _Search:
                 rank = np.argsort(-steep, kind="stable")[: max(1, len(x) // 5)]
                 return np.where(some, x[self._draw.choice(rank, len(x))], x)
             case 4 | 7:
-                return x + step * some
-            case _:
-                return x + step
+                step = step * some
+        return x + step
 
     def _to_the_bends(self, x: Array) -> Array:
         """A few Newton steps to where some random neurons of one function read 0, by some of the coordinates each."""

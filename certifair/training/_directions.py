@@ -6,10 +6,9 @@ z, e and z ± e are exact in float64: multiples of 2⁻⁵¹ of what is largest 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, final
+from typing import Final, NamedTuple, final
 
 import numpy as np
 import torch
@@ -83,41 +82,49 @@ def find_direction(layer: FairnessLayer, data: Dataset, scores: Floats, v: Float
         move = np.rint(v * (step * width / float(np.linalg.norm(v)) / unit)) * unit
         if not move.any():
             break
-        sides = [scores + move, scores - move]
-        found = [project(layer, torch.from_numpy(side), data) for side in sides]
-        ends = [pair for pair in _ends(found, sides) if pair is not None]
-        if len(ends) == len(found[0].problems):
-            plus, minus = (_table(item.predictions.numpy()) for item in found)
-            return Direction(move, tuple(ends), (plus, minus))
+        plus = _end(layer, data, scores + move)
+        minus = None if plus is None else _end(layer, data, scores - move)
+        if plus is None or minus is None:
+            continue
+        ends = tuple(zip(plus.points, minus.points, strict=True))
+        if all(up.same_piece(down) for up, down in ends):
+            return Direction(move, ends, (plus.served, minus.served))
     return None
 
 
-def _ends(found: Sequence[Projection], sides: Sequence[Floats]) -> Iterator[tuple[Point, Point] | None]:
-    """P at both ends, column by column; None unless both are on one piece."""
-    for c in range(len(found[0].problems)):
-        up, down = (
-            prove(item.problems[c], np.ascontiguousarray(_table(side)[:, c]))
-            for item, side in zip(found, sides, strict=True)
-        )
-        yield (up, down) if up is not None and down is not None and up.same_piece(down) else None
+@final
+class _End(NamedTuple):
+    """One end: P in each column, and what is served, (n, m)."""
+
+    points: list[Point]
+    served: Floats
 
 
-def columns(data: Dataset) -> tuple[Any, ...]:
-    """What a layer wants to know beside scores."""
-    return data.sensitive, data.labels, data.conditions
+def _end(layer: FairnessLayer, data: Dataset, scores: Floats) -> _End | None:
+    """None where a column has no answer, or one that could not be proven."""
+    found = project(layer, torch.from_numpy(scores), data)
+    columns = np.ascontiguousarray(_table(scores).T)
+    points = [prove(item, column) for item, column in zip(found.problems, columns, strict=True)]
+    proven = [point for point in points if point is not None]
+    return _End(proven, _table(found.predictions.numpy())) if len(proven) == len(points) else None
 
 
 def project(layer: FairnessLayer, scores: torch.Tensor, data: Dataset) -> Projection:
     """What the layer serves these people."""
-    return layer.project(scores, *columns(data))
+    return layer.project(scores, data.sensitive, data.labels, data.conditions)
 
 
-def pulled(layer: FairnessLayer, data: Dataset, scores: Floats, g: Floats, dtype: torch.dtype) -> Floats:
-    """What the layer's backward pass makes of g, in this dtype; of the scores' shape."""
+def forward(layer: FairnessLayer, data: Dataset, scores: Floats, dtype: torch.dtype) -> tuple[torch.Tensor, Projection]:
+    """The scores as the layer is given them, and its answer, ready to be gone back through."""
     z = torch.from_numpy(scores).to(dtype).requires_grad_()
     with torch.enable_grad():
-        fair = layer(z, *columns(data))
-    (found,) = torch.autograd.grad(fair, z, torch.from_numpy(g).to(dtype))
+        return z, project(layer, z, data)
+
+
+def pulled(z: torch.Tensor, served: Projection, g: Floats) -> Floats:
+    """What the backward pass makes of g, of the scores' shape."""
+    given = torch.from_numpy(g).to(z.dtype)
+    (found,) = torch.autograd.grad(served.predictions, z, given, retain_graph=True)
     back: Floats = found.double().numpy()
     return back
 

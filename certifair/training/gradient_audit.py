@@ -34,11 +34,10 @@ from certifair.layer.result import Projection
 from certifair.training._directions import (
     Direction,
     Floats,
-    columns,
     find_direction,
+    forward,
     norm2_up,
     norm_down,
-    project,
     pulled,
     quantum,
 )
@@ -96,29 +95,27 @@ class _Auditor:
         if getattr(self.layer.solver, "constraints", None) is not None:
             return BatchAudit(number, len(data), kink=CONSTRAINED, cvxpylayers=Comparison(reason=CONSTRAINED))
         scores = self._scores(data)
-        try:
-            gradients = self._gradients(data, scores)
-            backward = [pulled(self.layer, data, scores, g, self.model.dtype) for g in gradients]
-            whole = project(self.layer, torch.from_numpy(scores), data)
-            if not whole:
-                raise ProjectionError(whole)
-        except ProjectionError as error:
-            return BatchAudit(number, len(data), kink=str(error), cvxpylayers=Comparison(reason=str(error)))
+        z, served = forward(self.layer, data, scores, self.model.dtype)
+        if not served:
+            reason = ProjectionError(served).what
+            return BatchAudit(number, len(data), kink=reason, cvxpylayers=Comparison(reason=reason))
+        gradients = self._gradients(data, served.predictions.detach())
+        backward = [pulled(z, served, g) for g in gradients]
         tried = [find_direction(self.layer, data, scores, g) for g in gradients]
         found = [item for item in tried if item is not None]
         return BatchAudit(
             batch=number,
             people=len(data),
-            rows=sum(len(item.problem.rows) for item in whole.problems),
-            active=sum(int(np.count_nonzero(item.answer.multipliers)) for item in whole.problems),
-            clipped=_clipped(whole),
+            rows=sum(len(item.problem.rows) for item in served.problems),
+            active=sum(int(np.count_nonzero(item.answer.multipliers)) for item in served.problems),
+            clipped=_clipped(served),
             directions=len(found),
             step=min((norm_down(d.move) for d in found), default=None),
             delta=max((sqrt_up(d.delta2, PLACES) for d in found), default=None),
             difference=_largest(found, gradients, backward, Direction.difference),
             bound=_largest(found, gradients, backward, Direction.error),
             kink=f"{len(tried) - len(found)} of {len(tried)} directions: {KINK}" if len(found) < len(tried) else "",
-            cvxpylayers=self._compared(data, scores, gradients),
+            cvxpylayers=self._compared(data, scores, gradients, tried),
         )
 
     def _scores(self, data: Dataset) -> Floats:
@@ -136,35 +133,47 @@ class _Auditor:
         found: Floats = np.rint(plain / unit) * unit
         return found
 
-    def _gradients(self, data: Dataset, scores: Floats) -> list[Floats]:
-        """Of the loss at what is served, and two random ones; all of them numbers of the network's dtype."""
-        dtype = self.model.dtype
-        fair = self.layer(torch.from_numpy(scores).to(dtype), *columns(data)).requires_grad_()
+    def _gradients(self, data: Dataset, served: torch.Tensor) -> list[Floats]:
+        """Of the loss at what is served, and two random ones, all in the network's dtype; none of them 0."""
+        fair = served.clone().requires_grad_()
         with torch.enable_grad():
             loss = self.loss(fair, labels_of(data).cpu())
         (found,) = torch.autograd.grad(loss, fair)
-        draws = [torch.from_numpy(self.rng.normal(size=scores.shape)).to(dtype) for _ in range(2)]
+        draws = [torch.from_numpy(self.rng.normal(size=tuple(fair.shape))).to(fair.dtype) for _ in range(2)]
         return [item.double().numpy() for item in (found, *draws) if item.any()]
 
-    def _compared(self, data: Dataset, scores: Floats, gradients: Sequence[Floats]) -> Comparison:
+    def _compared(
+        self, data: Dataset, scores: Floats, gradients: Sequence[Floats], tried: Sequence[Direction | None]
+    ) -> Comparison:
         """The largest |w − w'| / |g| on the batch, or on a part of it that has everybody's joint cell."""
         part = next(plan_batches(data, self.layer, MOST_COMPARED).epoch(0, 1))
         if len(part) > 2 * MOST_COMPARED:
             return Comparison(reason=f"no part of at most {2 * MOST_COMPARED} people has all groups")
         few, z, parts = data.take(part), scores[part], [g[part] for g in gradients if g[part].any()]
+        if len(part) < len(data):
+            tried = [find_direction(self.layer, few, z, g) for g in parts]
+        if not all(tried):
+            return Comparison(len(part), reason=KINK)
         try:
             other = copy.copy(self.layer)
             other.solver = solvers.get("cvxpylayers")
-            if not all(find_direction(self.layer, few, z, g) for g in parts):
-                return Comparison(len(part), reason=KINK)
-            worst = Fraction(0)
-            for g in parts:
-                apart = pulled(self.layer, few, z, g, torch.float64) - pulled(other, few, z, g, torch.float64)
-                worst = max(worst, sqrt_up(norm2_up(apart), PLACES) / norm_down(g))
+            worst = _farthest([self.layer, other], few, z, parts)
         except Exception as error:  # whatever the packages behind it raise: that it failed is recorded, and why
-            told = str(error) if isinstance(error, CertifairError) else f"{type(error).__name__}: {error}"
+            told = error.what if isinstance(error, CertifairError) else f"{type(error).__name__}: {error}"
             return Comparison(len(part), reason=told.partition("\n")[0])
         return Comparison(len(part), worst, str(getattr(other.solver, "solver_args", {}).get("eps", "")))
+
+
+def _farthest(layers: Sequence[FairnessLayer], data: Dataset, scores: Floats, gradients: Sequence[Floats]) -> Fraction:
+    """The largest |w − w'| / |g| of two layers, in float64. Raises ProjectionError where one has no answer."""
+    ways = [forward(layer, data, scores, torch.float64) for layer in layers]
+    if failed := [served for _, served in ways if not served]:
+        raise ProjectionError(failed[0])
+    found = Fraction(0)
+    for g in gradients:
+        mine, theirs = (pulled(z, served, g) for z, served in ways)
+        found = max(found, sqrt_up(norm2_up(mine - theirs), PLACES) / norm_down(g))
+    return found
 
 
 def _largest(

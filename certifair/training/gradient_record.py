@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal, localcontext
 from fractions import Fraction
 from typing import Final, final
 
+from certifair.evidence.bundle import GRADIENTS
 from certifair.exact.decimals import round_down, round_up
 from certifair.spec import Json
 
-FORMAT: Final = "certifair-gradients/0"
 PLACES: Final = 24
 """Digits after the point: errors in float64 are around 10⁻¹⁷."""
 
@@ -94,7 +95,7 @@ class GradientAudit:
     def to_json(self) -> Json:
         """What the bundle's training/gradients.json holds."""
         return {
-            "format": FORMAT,
+            "format": GRADIENTS,
             "seed": self.seed,
             "dtype": self.dtype,
             "batches": [item.to_json() for item in self.batches],
@@ -103,13 +104,15 @@ class GradientAudit:
     def summary(self) -> str:
         """One line for people."""
         count = sum(item.bound is not None for item in self.batches)
-        text = f"gradients: {count} of {len(self.batches)} batches audited"
+        text = f"gradients: {count} {'batch' if count == 1 else 'batches'} audited"
         if self.bound is not None:
             text += f", error at most {_shown(self.bound)} (proven)"
         if self.compared is not None:
             text += f", cvxpylayers within {_shown(self.compared)}"
-        reasons = dict.fromkeys(item.kink or item.cvxpylayers.reason for item in self.batches)
-        return text + "".join(f"; {reason}" for reason in reasons if reason)
+        kinks = [item.kink for item in self.batches if item.kink]
+        others = [item.cvxpylayers.reason for item in self.batches if item.cvxpylayers.reason]
+        text += f"; {len(kinks)} not or partly audited ({kinks[0]})" if kinks else ""
+        return text + (f"; {len(others)} not compared with cvxpylayers ({others[0]})" if others else "")
 
 
 def _text(value: Fraction | None) -> str | None:
@@ -117,6 +120,6 @@ def _text(value: Fraction | None) -> str | None:
 
 
 def _shown(value: Fraction) -> str:
-    """Two digits, rounded upwards."""
-    found = f"{float(value):.1e}"
-    return found if Fraction(found) >= value else f"{float(value) * 1.1:.1e}"
+    """Two digits, rounded upwards, of what is recorded."""
+    with localcontext(prec=2, rounding=ROUND_CEILING):
+        return f"{+Decimal(round_up(value, PLACES)):.1e}"

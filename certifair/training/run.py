@@ -16,9 +16,12 @@ from certifair.errors import PolicyError
 from certifair.evidence import files
 from certifair.layer import FairnessLayer
 from certifair.spec.policy import Policy, Values
+from certifair.spec.training import TRAINED_THROUGH
 from certifair.training.backbone import Standardize, mlp
 from certifair.training.data import Dataset, split
 from certifair.training.export import export_onnx
+from certifair.training.gradient_audit import audit_gradients
+from certifair.training.gradient_record import GradientAudit
 from certifair.training.history import EpochRecord, History
 from certifair.training.model import FairModel
 from certifair.training.serve import Run, Trained
@@ -55,8 +58,8 @@ def train(source: Any, policy: str | Path, progress: Callable[[EpochRecord], obj
     if parsed.model is not None and parsed.model.factory != "mlp":
         export_onnx(model.backbone, people.data.inputs.shape[1])  # what cannot be replayed is refused before the work
     with _one_thread():
-        history = _fit(model, chosen, parsed, progress)
-    return Trained(source, parsed, table, people, model, history)
+        history, gradients = _fit(model, chosen, parsed, progress)
+    return Trained(source, parsed, table, people, model, history, gradients)
 
 
 def _check(policy: Policy, where: str) -> None:
@@ -132,8 +135,13 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _fit(model: FairModel, train: Dataset, policy: Policy, progress: Callable[[EpochRecord], object] | None) -> History:
-    """Train, a part of the people held out for early stopping."""
+def _fit(
+    model: FairModel, train: Dataset, policy: Policy, progress: Callable[[EpochRecord], object] | None
+) -> tuple[History, GradientAudit | None]:
+    """Train, a part of the people held out for early stopping, and audit the gradients if they went through the layer.
+
+    The audited are batches of the last epoch, with the scores that the network gives them in the end.
+    """
     spec, model_spec = policy.training, policy.model
     assert spec is not None
     assert model_spec is not None
@@ -149,7 +157,12 @@ def _fit(model: FairModel, train: Dataset, policy: Policy, progress: Callable[[E
         penalty=None if spec.penalty is None else float(spec.penalty),
         measure_train=False,
     )
-    if not spec.validation:
-        return Trainer(config).fit(model, train, progress=progress)
-    parts = split(train, {"train": 1 - spec.validation, "validation": spec.validation}, model_spec.seed)
-    return Trainer(config).fit(model, parts["train"], parts["validation"], progress=progress)
+    held_out = None
+    if spec.validation:
+        parts = split(train, {"train": 1 - spec.validation, "validation": spec.validation}, model_spec.seed)
+        train, held_out = parts["train"], parts["validation"]
+    history = Trainer(config).fit(model, train, held_out, progress=progress)
+    if not spec.audit or spec.method not in TRAINED_THROUGH:
+        return history, None
+    seed, last = model_spec.seed, len(history.epochs)
+    return history, audit_gradients(model, train, spec.audit, seed, size=spec.batch, loss=spec.loss, epoch=last)

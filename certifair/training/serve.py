@@ -7,7 +7,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 
 from certifair.errors import InputError, PolicyError
 from certifair.evidence import files
-from certifair.evidence.canonical import sha256
+from certifair.evidence.canonical import canonical, sha256
 from certifair.evidence.ingest import Served, bundle_served, row_ids, system_bytes
 from certifair.layer import FairnessLayer
 from certifair.layer.grid import Grid
 from certifair.spec.policy import Policy
 from certifair.training.data import Dataset
 from certifair.training.export import export_onnx
+from certifair.training.gradient_record import GradientAudit
 from certifair.training.history import History
 from certifair.training.model import FairModel
 from certifair.training.model import Served as ServedPeople
@@ -60,6 +61,8 @@ class Run:
     threshold: float
     ends: NDArray[np.int64] | None = None
     """Of a stream: how many people had been served at the end of each batch."""
+    gradients: GradientAudit | None = None
+    """What an audit of the training's gradients found, where one was made."""
 
     def figures(self) -> list[Figure]:
         """Quality (accuracy of decisions where labels are 0 and 1, mean squared error) and the layer's largest gap.
@@ -83,7 +86,10 @@ class Run:
 @final
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A network, and the table it came from: what can be served, by this policy or by another [serve]."""
+    """A network, and the table it came from: what can be served, by this policy or by another [serve].
+
+    `gradients` is the audit of the layer's derivative, None where the training had none.
+    """
 
     source: Any
     policy: Policy
@@ -91,14 +97,14 @@ class Trained:
     people: People
     model: FairModel
     history: History
+    gradients: GradientAudit | None = None
 
     def serve(self, policy: str | Path, out: str | Path, keeping: LogKeeping | None = None) -> Run:
         """Serve the part to certify, write the bundle `out`; with [serve] online as a stream, through a log.
 
         The policy may differ from that of the training in [serve], [gate] and its properties. `keeping` says who signs
-        the log's head. Beside the evidence, `out/training` holds what is no part of it: model.safetensors and
-        history.json. Raises InputError and PolicyError before anything is written, ProjectionError where people cannot
-        be served fairly.
+        the log's head. `out/training` also holds what is no evidence: model.safetensors and history.json. Raises
+        InputError and PolicyError before anything is written, ProjectionError where people cannot be served fairly.
         """
         path, out = Path(policy), Path(out)
         files.require_new(out)
@@ -114,7 +120,8 @@ class Trained:
             else:
                 stream = self._stream(chosen)
                 found = _as_stream(parsed, self.people, stream, onnx, Path(folder) / "log", keeping or _unsigned())
-            bundle_served(self.source, path, out, found)
+            record = None if self.gradients is None else canonical(self.gradients.to_json())
+            bundle_served(self.source, path, out, replace(found, gradients=record))
         _write_by_products(out / "training", self.model, self.history)
         return Run(
             history=self.history,
@@ -126,6 +133,7 @@ class Trained:
             layer=self.model.layer,
             threshold=float(parsed.serve.threshold),
             ends=None if found.log is None else np.cumsum(np.bincount(found.batches)[1:]),
+            gradients=self.gradients,
         )
 
     def _stream(self, chosen: Dataset) -> StreamPeople:
@@ -220,7 +228,7 @@ def _write_by_products(folder: Path, model: FairModel, history: History) -> None
     """What helps its makers and proves nothing: weights to go on from, and how training went."""
     from safetensors.torch import save
 
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # the audit of the gradients, which is evidence, stands there already
     weights = {name: tensor.clone().contiguous() for name, tensor in model.backbone.state_dict().items()}
     files.write_atomic(folder / "model.safetensors", save(weights))
     files.write_atomic(folder / "history.json", json.dumps(history.to_dict(), indent=1).encode())
