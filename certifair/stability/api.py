@@ -35,6 +35,7 @@ MOST_ATTACK: Final = 2.0
 """The share of the time that goes into a pair, and at most how many seconds."""
 PAIRS: Final = 1_000
 CLIMBS: Final = 100
+ROUNDS: Final = 150
 WHOLE: Final = 1500
 """Variables of a chain that is optimised whole; of larger ones groups of curves are, one after the other."""
 
@@ -126,7 +127,8 @@ class _Run:
 
     def _attack(self) -> None:
         seconds = min(ATTACK * self._seconds, MOST_ATTACK)
-        found = attack(self._network, self._box, self._units, random=PAIRS, climbs=CLIMBS, seconds=seconds).pair
+        effort = {"random": PAIRS, "climbs": CLIMBS, "rounds": ROUNDS}
+        found = attack(self._network, self._box, self._units, **effort, seconds=seconds).pair
         if found is not None:
             self._pair = array("d", found[0].tolist()), array("d", found[1].tolist())
 

@@ -57,12 +57,13 @@ def attack(
     *,
     random: int = 10_000,
     climbs: int = 1_000,
+    rounds: int = ROUNDS,
     seconds: float = SECONDS,
     seed: int = 0,
 ) -> Attack:
-    """So many random pairs, then so many that are sought, in the box (low, high) or of many magnitudes around 0.
+    """So many random pairs, then so many that are sought, in so many rounds.
 
-    The same seed gives the same pair, unless time is up.
+    All are in the box (low, high), without one of many magnitudes around 0. The same seed gives the same pair, unless time is up.
     Errors: ValueError for a box or units that do not fit the network.
     """
     started = time.monotonic()
@@ -71,7 +72,7 @@ def attack(
     ends = search.scatter(random)
     scattered = search.ratio
     if climbs and random:
-        search.seek(ends, climbs)
+        search.seek(ends, climbs, rounds)
     return Attack(search.pair, search.ratio, scattered, time.monotonic() - started)
 
 
@@ -116,7 +117,7 @@ class _Search:
         order = np.argsort(-rated, kind="stable")
         return (x[order], size[order]), y[order]
 
-    def seek(self, ends: tuple[Points, Array], climbs: int) -> None:
+    def seek(self, ends: tuple[Points, Array], climbs: int, rounds: int) -> None:
         """From the better half of these pairs, and as many others, group by group until time is up."""
         (x, size), y = ends
         best = np.arange(len(x))
@@ -125,14 +126,14 @@ class _Search:
             rows = chosen[first : first + self._rows]
             if self._late:
                 return
-            self._group((x[rows], size[rows]), y[rows])
+            self._group((x[rows], size[rows]), y[rows], rounds)
 
-    def _group(self, points: Points, y: Array) -> None:
+    def _group(self, points: Points, y: Array, rounds: int) -> None:
         x, y, size = *self._ascend(points, y), points[1]
         share = self._draw.random((len(x), 1))
         x = self._steepest_between(x, y, share)
         x, size = self._with_fresh(x, size)
-        x, steep, towards = self._wander(x, size)
+        x, steep, towards = self._wander(x, size, rounds)
         best = np.argsort(-steep, kind="stable")[: max(16, len(x) // 10)]
         for length in LENGTHS:
             if self._late and self.pair is not None:
@@ -183,11 +184,11 @@ class _Search:
             x[worst[better]], size[worst[better]] = fresh[best[better]], its[best[better]]
         return x, size
 
-    def _wander(self, x: Array, size: Array) -> tuple[Array, Array, Array]:
+    def _wander(self, x: Array, size: Array, rounds: int) -> tuple[Array, Array, Array]:
         """(points with a larger derivative, its norm, its direction), by steps of their own length."""
         steep, towards = self._steep(x)
         reach = np.full((len(x), 1), 0.1)
-        for number in range(ROUNDS):
+        for number in range(rounds):
             if self._late:
                 break
             tried = self._elsewhere(x, steep, reach * size * self._units * self._normal(len(x)), number)

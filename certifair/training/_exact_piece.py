@@ -90,7 +90,7 @@ def prove(solved: Solved, scores: Floats) -> Point | None:
     sides = np.array([((v > 0) - (v < 0)) * bool(e) for v, e in zip(nu, rows.epsilon, strict=True)], dtype=np.int8)
     shifts = cells.shifts(nu)
     values = cells.values([t - int(f) * s for t, f, s in zip(fixed, free, shifts, strict=True)], rows.offsets)
-    if not _optimal(values, sides, rows.epsilon) or not _in_place(scores, joint, places, shifts, box):
+    if not _in_place(scores, joint, places, shifts, box):
         return None
     return Point(scores, joint, box, places, sides, tuple(shifts))
 

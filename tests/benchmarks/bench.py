@@ -13,6 +13,7 @@ from pathlib import Path
 import bench_audit
 import bench_individual
 import bench_layer
+import bench_stability
 import bench_streams
 import duckdb
 import numpy as np
@@ -108,6 +109,7 @@ def main() -> None:
     show(rows)
     bench_layer.main()
     bench_individual.main()
+    bench_stability.main()
     bench_streams.main()
     bench_audit.main([10**7, 10**8])
 

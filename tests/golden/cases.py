@@ -243,6 +243,7 @@ ODD = ("Zo\u00e9", "Zoe\u0301", "a - b", "a", "b | c", "b - c")  # names that lo
 
 def _all() -> list[Case]:
     from tests.golden.individual_cases import individual_cases  # made of what stands above
+    from tests.golden.stability_cases import stability_cases
     from tests.golden.stream_cases import stream_cases
 
     served, multipliers = projected(9, 60, 2, 0.05)
@@ -389,6 +390,7 @@ def _all() -> list[Case]:
         ),
         *stream_cases(),
         *individual_cases(),
+        *stability_cases(),
     ]
 
 

@@ -47,7 +47,8 @@ def pushed(data: Dataset, seed: int) -> np.ndarray:
     """Scores on a coarse grid, some beyond the box, with a gap that any of the layers has to close."""
     rng = np.random.default_rng(seed)
     raw = rng.normal(0.4, 0.4, len(data)) + 0.3 * (data.sensitive["sex"] == "m") + 0.2 * (data.sensitive["race"] == "a")
-    return np.rint(raw * 2**20) / 2**20
+    found: np.ndarray = np.rint(raw * 2**20) / 2**20
+    return found
 
 
 def derivative(layer: FairnessLayer, data: Dataset, scores: np.ndarray, e: np.ndarray) -> list[Fraction]:
@@ -157,7 +158,7 @@ def scored(scores: list[float], groups: str) -> tuple[FairModel, Dataset]:
     with torch.no_grad():
         backbone.weight.fill_(1.0)
         backbone.bias.fill_(0.0)
-    data = Dataset.of(np.array(scores)[:, None], {"sex": np.array(list(groups))}, np.array([0, 1] * (len(scores) // 2)))
+    data = Dataset.of(np.array(scores)[:, None], {"sex": np.array(list(groups))}, np.array([1, 0] * (len(scores) // 2)))
     return FairModel(backbone, parity("0.25")), data
 
 
@@ -242,7 +243,7 @@ def test_a_wrong_answer_is_never_proven() -> None:
     refused = 0
     for size in np.repeat([1e-9, 1e-3, 1e-1], 20):
         answer = served.problems[0].answer
-        noise = size * rng.normal(size=len(answer.multipliers))
+        noise = answer.multipliers * size * rng.normal(size=len(answer.multipliers))
         shift = answer.shift.value + size * rng.normal(size=len(answer.shift.value))
         other = replace(answer, multipliers=answer.multipliers + noise, shift=replace(answer.shift, value=shift))
         found = prove(replace(served.problems[0], answer=other), scores)
