@@ -1,6 +1,6 @@
 """certifair: certificates of fairness that a stranger can check.
 
-Start at `FairnessLayer` and `FairModel`, at `ingest`, `certify` and `verify`, at `certifair.gate.judge`, or at `prove`.
+Start at `FairnessLayer` and `FairModel`, at `ingest`, `certify` and `verify`, at `certifair.gate.judge`, at `prove` or `lipschitz`.
 Each is imported when it is first used, so that a verifier loads nothing but what verifies.
 """
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from certifair.certificate.api import certify, verify
+    from certifair.checks._stability.networks import Lipschitz
     from certifair.evidence.ingest import ingest
     from certifair.individual import Proof
     from certifair.layer.fairness_layer import FairnessLayer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from certifair.training.model import FairModel
 
 __version__ = "0.1.0"
-__all__ = ["FairModel", "FairnessLayer", "Policy", "__version__", "certify", "ingest", "prove", "verify"]
+__all__ = ["FairModel", "FairnessLayer", "Policy", "__version__", "certify", "ingest", "lipschitz", "prove", "verify"]
 
 _HOMES = {
     "FairModel": "certifair.training.model",
@@ -42,3 +43,28 @@ def prove(*args: Any, **options: Any) -> Proof:
     from certifair.individual import prove as propose
 
     return propose(*args, check=check_witness, **options)
+
+
+def lipschitz(model: Any, domain: Any = None, *, units: str = "inputs", seconds: float = 10.0) -> Lipschitz:
+    """How far a model's output can move for each unit of its inputs, Euclidean: bounds proven by `certifair.checks`.
+
+    model: as of `prove`; domain: a TOML file or a `Domain`, None for all inputs; units: "inputs", or the domain's
+    "ranges". `bound` and `lower` of the result lie around the constant; `reason` says why there is no bound.
+    """
+    from pathlib import Path
+
+    from certifair.checks._stability.networks import lipschitz as check
+    from certifair.errors import InputError
+    from certifair.evidence.domain import box_of, units_of
+    from certifair.individual.api import network_of
+    from certifair.spec.domain_file import load_domain
+    from certifair.stability import propose
+
+    network = network_of(model)
+    if units not in ("inputs", "ranges") or (units == "ranges" and domain is None):
+        raise InputError(f"= {units!r}", where="units", advice="use 'inputs', or 'ranges' with a domain")
+    found = load_domain(Path(domain)).domain if isinstance(domain, str | Path) else domain
+    if found is None:
+        return check(network, propose(network, seconds=seconds).witness)
+    box, own = box_of(found.features), units_of(found.features) if units == "ranges" else None
+    return check(network, propose(network, box, own, seconds=seconds).witness, box, own)

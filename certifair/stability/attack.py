@@ -63,7 +63,8 @@ def attack(
 ) -> Attack:
     """So many random pairs, then so many that are sought, in so many rounds.
 
-    All are in the box (low, high), without one of many magnitudes around 0. The same seed gives the same pair, unless time is up.
+    All are in the box (low, high), without one of many magnitudes around 0. The same seed gives the same pair, unless
+    time is up.
     Errors: ValueError for a box or units that do not fit the network.
     """
     started = time.monotonic()

@@ -44,6 +44,7 @@ WHOLE = (
 )
 EVERYWHERE, DOMAIN = "over all inputs, in their units", "over the domain, in the units of the inputs"
 RANGES = "over the domain, each input in units of its range"
+SHOWN: Json = {"batch": "b2", "difference": "1/8", "favoured": "r1", "other": "r2"}
 F, M = ({"group": [sex], "condition": None} for sex in "fm")
 
 
@@ -85,8 +86,7 @@ def claim(form: str, verdict: str, threshold: str, figures: tuple[str | None, st
 
 def treatment(verdict: str, threshold: str, figures: tuple[str | None, str | None], **other: Any) -> Json:
     worst = {"batch": "b1", "difference": "0.2", "distance": "0.125", "favoured": F, "other": M}
-    shown = {"batch": "b2", "difference": "1/8", "favoured": "r1", "other": "r2"}
-    return claim("treatment", verdict, threshold, figures, {"worst": worst, "shown": shown} | other)
+    return claim("treatment", verdict, threshold, figures, {"worst": worst, "shown": SHOWN} | other)
 
 
 def differentiable(verdict: str, threshold: str, figures: tuple[str | None, str | None], **other: Any) -> Json:
@@ -209,6 +209,14 @@ def conditional() -> Json:
     return resealed(found | {"claims": claims})
 
 
+def stream(batches: int) -> Json:
+    """A stream of 40 people in 9 batches, of which its claims only know that there are at least 7 and at most 15."""
+    found = base("stream-fail", base("projection")["system"]["layer"], {"lower": "-1", "upper": "2"})
+    claims = payload_of((ACCEPTED / "stream-fail.certificate.json").read_bytes())["predicate"]["claims"]
+    unlike = treatment("PASS", "0.45", ("0.125", "0.45"), batches=batches, counted=batches) | {"sampleSize": 40}
+    return resealed(found | {"claims": [unlike, *(made for made in claims if made["form"] in ("moment", "window"))]})
+
+
 NOBODY: Json = {"counted": 0, "undecided": 2, "distance": "0"}
 ZEROS: Json = {"score": {"batches": 0, "own": "0", "other": "0", "others": "0"}}
 ZEROS |= {"tolerance": {"batches": 0, "one": "0", "all": "0"}}
@@ -256,11 +264,31 @@ VALID: dict[str, Json] = {
     )),
     "sensitivity-still": layered(sensitivity("PASS", "0", ("0", "0"), worst=STILL, joining="0", **ZEROS)),
     "sensitivity-nothing": layered(
-        sensitivity("UNDECIDED", "1", (None, None), worst=None, joining=None, **ZEROS, **NOBODY)
+        sensitivity("UNDECIDED", "1", ("0", None), worst=None, joining=None, **ZEROS, **NOBODY)
     ),
     "joint": joint(True),
     "each": joint(False),
     "conditional": conditional(),
+    "treatment-tiny": layered(
+        treatment("PASS", "0.45", ("0", "0.45"), shown=SHOWN | {"difference": f"1/{2**60}"}, batches=1, counted=1)
+    ),
+    "treatment-attained": layered(
+        treatment("PASS", "0.125", ("0.125", "0.125"), worst=WIDE | {"difference": "0.125", "distance": "0"})
+    ),
+    "differentiable-third": layered(
+        differentiable(
+            "FAIL", "0.333333333334", ("0.333333333333", "0.333333333334"), batches=3, counted=3,
+            failing=[{"batch": batch, "reason": "a tie"} for batch in ("b2", "b3")],
+        )
+    ),
+    "radius-decade": layered(
+        radius("PASS", "0.001", ("0.001", "0.001"), worst=KINK | {"radius": "0.001"}, atMost="0.001")
+    ),
+    "lipschitz-constant": lipschitz(
+        "PASS", "0", ("0", "0"), witness={"bounds": [{"method": "norms", "bound": "0"}], "least": "0"}
+    ),
+    "stream": stream(7),
+    "stream-15": stream(15),
     "together": layered(
         treatment("PASS", "0.45", ("0.125", "0.45")),
         differentiable("PASS", "0.5", ("0.5", "0.5")),
@@ -347,6 +375,8 @@ INCONSISTENT: list[tuple[str, Json, str]] = [
     ("treatment-open", {"upper": "0.45", "estimate": "0.45"}, "lower, upper"),
     ("radius-open", {"lower": "0.002", "estimate": "0.002"}, "lower, upper"),
     ("together", {"w/batches": 3, "w/counted": 3}, "different numbers of batches"),
+    ("stream", {"w/batches": 6, "w/counted": 6}, "more collections than batches"),
+    ("stream", {"w/batches": 16, "w/counted": 16}, "too few collections"),
     # treatment
     ("treatment", {"w/worst/difference": "0.3"}, "verdict"),
     ("treatment", {"w/worst/difference": "-0.1"}, "negative figure"),
@@ -407,7 +437,8 @@ INCONSISTENT: list[tuple[str, Json, str]] = [
     # sensitivity
     ("sensitivity", {"w/worst": None}, "changes or null"),
     ("sensitivity", {"w/joining": None}, "changes or null"),
-    ("sensitivity-nothing", {"w/joining": "0", "lower": "0"}, "changes or null"),
+    ("sensitivity-nothing", {"w/joining": "0"}, "changes or null"),
+    ("sensitivity-nothing", {"lower": None}, "lower, upper"),
     ("sensitivity", {"w/joining": "0.31", "lower": "0.31"}, "joining, change"),
     ("sensitivity", {"w/joining": "-0.25", "lower": "-0.25"}, "negative figure"),
     ("sensitivity", {"w/worst/change": "3.1", "upper": "3.1", "estimate": "3.1", "verdict": "UNDECIDED"}, "joining"),
@@ -431,6 +462,7 @@ INCONSISTENT: list[tuple[str, Json, str]] = [
     ("lipschitz", {"sampleSize": 29}, "fixed members"),
     ("lipschitz", {"tau": "0.1"}, "fixed members"),
     ("lipschitz", {"comparator": ">="}, "fixed members"),
+    ("lipschitz", {"threshold": "-1"}, "negative threshold"),
     ("lipschitz", {"domain": BOX}, "domain or null"),
     ("lipschitz-domain", {"domain": None}, "domain or null"),
     ("lipschitz-domain", {"domain": [BOX[1], BOX[1]]}, "column twice"),

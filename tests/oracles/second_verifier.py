@@ -1666,7 +1666,7 @@ def sensitivity_ends(claim: Any, width: Fraction) -> tuple[Unknown, Unknown]:
             need(figure <= limits.get(name, figure), "a derivative that no projection has")
     need((worst is None) == (joining is None) == (counted == 0), "changes or null")
     if worst is None:
-        return None, None
+        return Fraction(0), None
     check_members(claim, (worst["from"], worst["to"], worst["whose"]))
     need(worst["from"] != worst["to"], "nothing changes")
     change, reached = amount(worst["change"]), amount(joining)

@@ -22,10 +22,11 @@ from certifair.exact.decimals import parse_decimal, sqrt_up
 from certifair.layer import FairnessLayer, autograd, solvers
 from certifair.layer.derivative import Gradient, pull_back
 from certifair.layer.result import Solved
-from certifair.layer.solvers.base import Numbers
+from certifair.layer.solvers.base import Numbers, Status
 from certifair.training import Dataset, FairModel, GradientAudit, Trainer, TrainerConfig, audit_gradients
 from certifair.training._directions import find_direction, forward, norm2_up, norm_down, pulled
 from certifair.training._exact_piece import prove
+from certifair.training.batches import plan_batches
 from certifair.training.run import train_run
 from tests.training.people import model_of, parity, people
 
@@ -251,6 +252,14 @@ def test_a_wrong_answer_is_never_proven() -> None:
         assert found is None or found.shifts == point.shifts
     assert 20 <= refused < 60
     assert prove(served.problems[0], scores + 0.5) is None
+    answer = served.problems[0].answer
+    nothing = replace(answer.shift, value=np.zeros_like(answer.shift.value))
+    for other in (
+        replace(answer, multipliers=np.zeros_like(answer.multipliers), shift=nothing),
+        replace(answer, multipliers=-answer.multipliers),
+        replace(answer, status=Status.NO_GRID_POINT),
+    ):
+        assert prove(replace(served.problems[0], answer=other), scores) is None
 
 
 def test_several_columns() -> None:
@@ -276,6 +285,19 @@ def test_of_a_large_batch_a_part_with_all_groups_is_compared() -> None:
     assert item.cvxpylayers.difference is not None
     assert item.cvxpylayers.difference < 1e-5
     assert item.rows == 15  # pairs of six groups
+
+
+def test_a_kink_outside_the_part_does_not_stop_the_comparison() -> None:
+    rng = np.random.default_rng(1)
+    scores, groups = rng.uniform(0.1, 0.9, 1200), "".join(rng.choice(list("fm"), 1200))
+    model, data = scored(scores.tolist(), groups)
+    part = next(plan_batches(data, model.layer, 512).epoch(0, 1))
+    scores[np.setdiff1d(np.arange(1200), part)[0]] = 0.0
+    model, data = scored(scores.tolist(), groups)
+    (item,) = audit_gradients(model, data, 1, size=0, loss=lambda y, _: ((y - 2) ** 2).mean()).batches
+    assert (item.people, item.directions, item.cvxpylayers.people) == (1200, 0, len(part))
+    assert item.cvxpylayers.difference is not None
+    assert item.cvxpylayers.difference < 1e-5
 
 
 def test_the_record_is_strict_json_and_repeats_byte_for_byte() -> None:
