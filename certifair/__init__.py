@@ -1,7 +1,7 @@
 """certifair: certificates of fairness that a stranger can check.
 
-Start at `FairnessLayer` and `FairModel`, at `ingest`, `certify` and `verify`, at `certifair.gate.judge`, at `prove` or `lipschitz`.
-Each is imported when it is first used, so that a verifier loads nothing but what verifies.
+Start at `FairnessLayer` and `FairModel`, at `ingest`, `certify` and `verify`, at `certifair.gate.judge`, or at `prove`
+and `lipschitz`. Each is imported when it is first used, so that a verifier loads nothing but what verifies.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def prove(solved: Solved, scores: Floats) -> Point | None:
     problem, answer = solved.problem, solved.answer
     rows, box = problem.rows, (problem.grid.lower, problem.grid.upper)
     joint = problem.joint.astype(np.intp)
-    if not np.array_equal(problem.scores, scores):
+    if not answer.status or not np.array_equal(problem.scores, scores):
         return None
     moved = (scores - answer.shift.value[joint]) - answer.shift.rest[joint]
     places = (moved >= problem.box[1]).astype(np.int8) - (moved <= problem.box[0]).astype(np.int8)
@@ -87,7 +87,7 @@ def prove(solved: Solved, scores: Floats) -> Point | None:
     nu = _corrected(cells, rows, hints, sides, fixed, free.tolist(), chosen)
     if nu is None:
         return None
-    sides = np.array([((v > 0) - (v < 0)) * bool(e) for v, e in zip(nu, rows.epsilon, strict=True)], dtype=np.int8)
+    sides = np.array([((v > 0) - (v < 0)) for v, e in zip(nu, rows.epsilon, strict=True)], dtype=np.int8)
     shifts = cells.shifts(nu)
     values = cells.values([t - int(f) * s for t, f, s in zip(fixed, free, shifts, strict=True)], rows.offsets)
     if not _optimal(values, sides, rows.epsilon) or not _in_place(scores, joint, places, shifts, box):
