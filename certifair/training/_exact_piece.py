@@ -87,7 +87,7 @@ def prove(solved: Solved, scores: Floats) -> Point | None:
     nu = _corrected(cells, rows, hints, sides, fixed, free.tolist(), chosen)
     if nu is None:
         return None
-    sides = np.array([((v > 0) - (v < 0)) for v, e in zip(nu, rows.epsilon, strict=True)], dtype=np.int8)
+    sides = np.array([((v > 0) - (v < 0)) * bool(e) for v, e in zip(nu, rows.epsilon, strict=True)], dtype=np.int8)
     shifts = cells.shifts(nu)
     values = cells.values([t - int(f) * s for t, f, s in zip(fixed, free, shifts, strict=True)], rows.offsets)
     if not _optimal(values, sides, rows.epsilon) or not _in_place(scores, joint, places, shifts, box):

@@ -187,6 +187,14 @@ def test_kinks_are_recorded(scores: list[float], at_kink: bool) -> None:
         assert item.bound is not None
 
 
+def test_an_equation_without_a_multiplier_is_no_kink() -> None:
+    model, data = scored([0.5, 0.25, 0.5, 0.25], "ffmm")
+    (item,) = audit_gradients(FairModel(model.backbone, parity(0)), data, 1, loss="mse").batches
+    assert (item.kink, item.directions, item.active) == ("", 3, 0)
+    assert item.bound is not None
+    assert item.bound < 1e-14
+
+
 def test_a_batch_without_an_answer_says_why() -> None:
     layer = parity("0.01", "equalized_residuals", features=["sex"], upper="0.1")  # labels far above the box
     data = people(80)
