@@ -44,6 +44,7 @@ def check_consistency(predicate: Json, subject_sha256: str) -> None:
         _check_people(claim, predicate, n)
     check_streams(predicate, n)
     _check_agreement(claims)
+    _check_layers(claims)
     _check_partitions_used(predicate, partitions)
     verdict = Verdict.all(Verdict(claim["verdict"]) for claim in claims)
     require(predicate["verdict"] == verdict.value, "the verdict contradicts the claims")
@@ -61,6 +62,8 @@ def _check_materials(predicate: Json, subject_sha256: str) -> int:
     require(digest_of(materials, "system") == subject_sha256, "the system's digest is not the subject's")
     rows = {item["rowCount"] for item in materials if item["role"] in ("data", "predictions", "log")}
     require(len(rows) == 1, "data, predictions and log have different row counts")
+    tables = ("data", "predictions", "multipliers", "log")
+    require(all((item["rowCount"] is not None) == (item["role"] in tables) for item in materials), "rows of no table")
     (n,) = rows
     require(n is not None and n >= 1, "nobody is in the evidence")
     return int(n)
@@ -236,6 +239,16 @@ def _check_agreement(claims: list[Json]) -> None:
             key = (*kind, features, tuple(cell["group"]), cell["condition"])
             figures = seen.setdefault(key, (cell["n"], cell["sum"]))
             require(figures == (cell["n"], cell["sum"]), f"claim {claim['id']!r}: contradicts another claim's cells")
+
+
+def _check_layers(claims: list[Json]) -> None:
+    """Claims about the layer say the same of its batches, those of one form all the same."""
+    seen: dict[str, Json] = {}
+    for claim in claims:
+        if claim["kind"] != "stability" or claim["form"] == "lipschitz":
+            continue
+        witness, where = claim["witness"], f"claim {claim['id']!r}"
+        require(seen.setdefault(claim["form"], witness) == witness, f"{where}: contradicts another claim of its form")
 
 
 def _check_size(terms: Terms, claim: Json) -> None:

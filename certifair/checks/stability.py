@@ -56,7 +56,10 @@ class Stability(Check):
         require(witness["batches"] >= 1, "there is no batch")
         require(terms.tau == 0 and terms.min_group_size == 1, "a layer has no solver tolerance or least group")
         require(terms.form != "differentiable" or terms.threshold <= 1, "a share is at most 1")
-        require(_places(witness["distance"]) >= 0, "a distance is negative")
+        require(terms.decision_threshold == Fraction(1, 2), "a layer decides nothing")
+        distance = _places(witness["distance"])
+        require(distance >= 0, "a distance is negative")
+        require(counted > 0 or distance == 0, "a distance of no batch")
         _CONSISTENT[terms.form](terms, witness)
 
     def judge(self, terms: Terms, witness: Json, context: Context) -> Judgement:
@@ -185,6 +188,7 @@ def _radius(terms: Terms, witness: Json) -> None:
     require(known == witness["counted"], "radii are missing, or too many")
     exponents = [entry["exponent"] for entry in decades]
     require(exponents == sorted(set(exponents)), "decades are out of order")
+    require(not exponents or exponents[0] >= -PLACES, "a decade of radii that are 0")
     require((worst is None) == (witness["unlimited"] == witness["counted"]), "a worst batch of none")
     require(worst is not None or witness["atMost"] is None, "a radius of none")
     if worst is None:
@@ -209,7 +213,9 @@ def _sensitivity(terms: Terms, witness: Json) -> None:
     for name in ("score", "tolerance"):
         found = witness[name]
         require(found["batches"] <= witness["counted"], "more batches than are counted")
-        require(all(_places(value) >= 0 for key, value in found.items() if key != "batches"), "a negative size")
+        sizes = [_places(value) for key, value in found.items() if key != "batches"]
+        require(all(size >= 0 for size in sizes), "a negative size")
+        require(found["batches"] > 0 or not any(sizes), "a size of nothing")
     score = witness["score"]
     require(_places(score["own"]) <= 1 and _places(score["others"]) <= Fraction(1, 2), "a score moves too much")
     if worst is None:
@@ -218,8 +224,10 @@ def _sensitivity(terms: Terms, witness: Json) -> None:
     for member in ends:
         _check_member(terms, member)
     require(worst["from"] != worst["to"], "nobody moves")
-    require(0 <= _places(joining) <= _places(worst["change"]), "a change that is more than the largest")
-    require(_places(worst["change"]) <= _width(witness) + Fraction(1, 10**PLACES), "a change out of the box")
+    change = _places(worst["change"])
+    require(0 <= _places(joining) <= change, "a change that is more than the largest")
+    require(change <= _width(witness) + Fraction(1, 10**PLACES), "a change out of the box")
+    require((worst["whose"] is None) == (change == 0), "a change of nobody's, or none of somebody's")
 
 
 _ENDS: Final = {

@@ -1,4 +1,8 @@
-"""LipSDP as cvxpy writes it, for Clarabel or SCS: the reference that the other rungs are compared with.
+"""LipSDP by Clarabel or SCS, through cvxpy: the reference that the other rungs are compared with.
+
+What is solved is scaled by a feasible point (ρ₀, t₀): multipliers are parts of t₀, and a congruence makes the diagonal
+of its matrix 1. Left as it is, the programme of an Adult network is one that neither solver can solve. The answer may
+be infeasible by roundings; a small part of a feasible one repays that, as feasible multipliers are a convex set.
 
 In a process of its own, `python -m certifair.stability._cvx`, which reads a problem's arrays and writes multipliers:
 neither the writing of the programme nor the solving can be told to stop.
@@ -12,12 +16,16 @@ import io
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from certifair.errors import InputError
-from certifair.stability._problem import Array, Problem
+from certifair.stability._problem import Array, Problem, least_rho
+from certifair.stability._sequential import central
+
+PARTS: Final = (0.0, *(10.0**k for k in range(-9, 0)))
+"""Of the feasible multipliers in the answer."""
 
 
 def require_cvxpy() -> None:
@@ -27,13 +35,13 @@ def require_cvxpy() -> None:
         raise InputError(what, where="lipsdp", advice="pip install 'certifair[torch]'")
 
 
-def by_cvxpy(problem: Problem, seconds: float) -> Array | None:
-    """Multipliers, or None where no solver answers in time."""
+def by_cvxpy(problem: Problem, start: Array, seconds: float) -> Array | None:
+    """Multipliers from feasible ones to start with, or None where no solver answers in time."""
     if not problem.multipliers:
-        return np.empty(0)
+        return start
     file = io.BytesIO()
-    arrays = (problem.left, problem.right, problem.output, problem.own, np.array([problem.inputs, seconds]))
-    np.savez(file, *arrays)
+    meta = np.array([problem.inputs, seconds])
+    np.savez(file, problem.left, problem.right, problem.output, problem.own, central(problem, start), meta)
     command = [sys.executable, "-m", __name__]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     try:
@@ -43,33 +51,41 @@ def by_cvxpy(problem: Problem, seconds: float) -> Array | None:
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError):
         return None
     found = np.frombuffer(done.stdout, dtype=np.float64)
-    return found.copy() if len(found) == problem.multipliers and np.isfinite(found).all() else None
+    if len(found) != problem.multipliers or not np.isfinite(found).all():
+        return None
+    mixed = [(1 - part) * found + part * start for part in PARTS]
+    return min(mixed, key=lambda t: least_rho(problem, t))
 
 
 def main() -> None:
     """The process: .npz on standard input, float64 on standard output, nothing if no solver succeeds."""
-    left, right, output, own, (inputs, seconds) = np.load(io.BytesIO(sys.stdin.buffer.read())).values()
-    found = _solved(Problem(int(inputs), left, right, output, own, ()), float(seconds))
+    left, right, output, own, inner, (inputs, seconds) = np.load(io.BytesIO(sys.stdin.buffer.read())).values()
+    found = _solved(Problem(int(inputs), left, right, output, own, ()), inner, float(seconds))
     sys.stdout.buffer.write(b"" if found is None else found.tobytes())
 
 
-def _solved(problem: Problem, seconds: float) -> Array | None:
+def _solved(problem: Problem, inner: Array, seconds: float) -> Array | None:
     cp: Any = importlib.import_module("cvxpy")
-    rho, t = cp.Variable(nonneg=True), cp.Variable(problem.multipliers, nonneg=True)
-    n = problem.left.shape[1]
-    gather = np.eye(problem.multipliers)[problem.own]
-    both = problem.left.T @ cp.diag(gather @ t) @ problem.right
-    first = np.zeros((n, n))
-    first[np.diag_indices(problem.inputs)] = 1.0
-    matrix = rho * first - problem.output.T @ problem.output - both - both.T
-    programme = cp.Problem(cp.Minimize(rho), [(matrix + matrix.T) / 2 >> 0])
+    sparse: Any = importlib.import_module("scipy.sparse")
+    n, rho = problem.left.shape[1], least_rho(problem, inner)
+    size = np.zeros((n, n))
+    size[np.diag_indices(problem.inputs)] = rho
+    scale = 1 / np.sqrt(np.diagonal(problem.rest(inner) + 2 * size))
+    left, right, output = (part * scale for part in (problem.left, problem.right, problem.output))
+    columns = [sparse.csc_array((size * scale[:, None] * scale).reshape(-1, 1))]
+    for k, t in enumerate(inner):
+        both = left[problem.own == k].T @ right[problem.own == k] * t
+        columns.append(sparse.csc_array(-(both + both.T).reshape(-1, 1)))
+    y = cp.Variable(1 + len(inner), nonneg=True)
+    matrix = cp.reshape(sparse.hstack(columns).tocsr() @ y, (n, n), order="C") - output.T @ output
+    programme = cp.Problem(cp.Minimize(y[0]), [matrix >> 0])
     for name, options in (("CLARABEL", {"time_limit": seconds}), ("SCS", {"time_limit_secs": seconds})):
         try:
             programme.solve(solver=name, **options)
         except cp.SolverError:
             continue
-        if t.value is not None:
-            found: Array = np.maximum(t.value, 0.0)
+        if y.value is not None:
+            found: Array = np.maximum(y.value[1:], 0.0) * inner
             return found
     return None
 

@@ -6,7 +6,7 @@ import threading
 import time
 from array import array
 from dataclasses import dataclass, replace
-from typing import Final, Literal, final, get_args
+from typing import Final, Literal, assert_never, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,9 +137,6 @@ class _Run:
         ranges = None if self._box is None else ranges_of(self._network, *self._box)
         chain = chain_of(self._network, self._units, ranges, excess=True)
         problem = problem_of(chain)
-        if self._engine == "cvxpy":
-            self._prove("cvxpy", chain, problem, by_cvxpy(problem, max(self._end - time.monotonic(), 0.0)))
-            return
         start = sequential(problem)
         if start is None:
             return
@@ -151,7 +148,7 @@ class _Run:
             end = self._end - 1.5 * taken
             if self._rungs and time.monotonic() > end:
                 break
-            t = start if name == "sequential" else (optimum if name == "interior" else grouped)(problem, start, end)
+            t = _improved(name, problem, start, end)
             before = time.monotonic()
             self._prove(name, chain, problem, t)
             taken = time.monotonic() - before
@@ -161,6 +158,21 @@ class _Run:
         if witness is not None:
             now = time.monotonic()
             self._rungs += (Rung(name, witness, now - self._started - sum(rung.seconds for rung in self._rungs)),)
+
+
+def _improved(engine: Engine, problem: Problem, start: Array, end: float) -> Array | None:
+    """Multipliers by one engine, from feasible ones."""
+    match engine:
+        case "sequential":
+            return start
+        case "interior":
+            return optimum(problem, start, end)
+        case "groups":
+            return grouped(problem, start, end)
+        case "cvxpy":
+            return by_cvxpy(problem, start, max(end - time.monotonic(), 0.0))
+        case _:
+            assert_never(engine)
 
 
 def box_of(domain: Domain) -> Box:

@@ -458,6 +458,7 @@ INCONSISTENT: list[tuple[str, Json, str]] = [
     ("sensitivity", {"w/tolerance/one": "0.0000000000001"}, "places"),
     # the network
     ("lipschitz", {"decisionThreshold": "0.5"}, "fixed members"),
+    ("treatment", {"decisionThreshold": "0"}, "fixed members"),
     ("lipschitz", {"intersectional": True}, "fixed members"),
     ("lipschitz", {"sampleSize": 29}, "fixed members"),
     ("lipschitz", {"tau": "0.1"}, "fixed members"),
@@ -557,7 +558,6 @@ def test_schema(name: str, edits: Json) -> None:
 
 # What stands differently, and may.
 FREE: list[tuple[str, Json]] = [
-    ("treatment", {"decisionThreshold": "0"}),
     ("treatment", {"reason": "because", "assumptions": ["none"]}),
     ("treatment", {"w/distance": "0.5"}),
     ("conditional", {"w/worst/favoured/condition": None, "w/worst/other/condition": None}),

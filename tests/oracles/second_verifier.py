@@ -430,6 +430,9 @@ def check_materials(predicate: Any, subject: str) -> int:
     need(isinstance(total, int) and total >= 1, "rowCount of the data")
     need(materials["predictions"]["rowCount"] == total, "rowCount of the predictions")
     need("log" not in materials or materials["log"]["rowCount"] == total, "rowCount of the log")
+    for role, material in materials.items():
+        is_table = role in ("data", "predictions", "multipliers", "log")
+        need((material["rowCount"] is not None) == is_table, "rowCount of what is no table, or none of a table")
     return int(total)
 
 
@@ -516,6 +519,8 @@ def check_consistency(predicate: Any, subject: str) -> None:
     for claim in predicate["claims"]:
         check_claim(claim, total, predicate, tables, budget)
     check_agreement(predicate["claims"])
+    layered = [(claim["form"], claim["witness"]) for claim in predicate["claims"] if claim["form"] in LAYERED]
+    need(all(dict(layered)[form] == witness for form, witness in layered), "claims of one form differ")
     check_stream(predicate)
     need(predicate["regulatoryViews"] == regulatory_views(predicate["groups"], total), "regulatoryViews")
 
@@ -1686,7 +1691,7 @@ ENDS = {
 def check_layered(claim: Any, total: int, system: Any) -> None:
     """Section 9.12, the layer."""
     witness, form, larger = claim["witness"], claim["form"], claim["form"] in LARGER
-    check_fixed(claim, STABILITY | {"sampleSize": total})
+    check_fixed(claim, STABILITY | {"sampleSize": total, "decisionThreshold": "0.5"})
     check_system_layer(witness["layer"], system)
     check_layer(claim, system["layer"])
     check_batches(witness, total)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import itertools
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,12 @@ import pytest
 from certifair.checks._stability.networks import lipschitz
 from certifair.errors import InputError
 from certifair.individual.networks import network_of
+from certifair.spec.chain import chain_of
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.network import Activation, Affine, Network
 from certifair.stability import box_of, propose, units_of
+from certifair.stability._problem import least_rho, problem_of
+from certifair.stability._sequential import sequential
 from certifair.stability.api import Engine
 from tests.spec.lipschitz_cases import layered, random_network
 
@@ -86,6 +91,87 @@ def test_a_short_time_is_kept_and_still_gives_a_bound() -> None:
     hurried = proven(network, seconds=0.0)
     assert time.monotonic() - started < 5
     assert proven(network) < hurried
+
+
+LIMIT = 2.0
+"""Seconds that 0.2 s may become on a machine that does other things too; without a limit these take 5 to 500."""
+
+
+@pytest.mark.parametrize(
+    ("widths", "engine"),
+    [
+        ((100, 512, 512, 1), None),
+        ((100, 256, 256, 256, 256, 1), None),
+        ((100, 256, 256, 256, 256, 1), "groups"),
+        ((13, 50, 50, 50, 50, 50, 50, 1), "interior"),
+        ((13, 50, 50, 50, 50, 50, 50, 1), "cvxpy"),
+    ],
+)
+def test_whatever_the_network_time_is_kept(widths: tuple[int, ...], engine: Engine | None) -> None:
+    network, box = layered(4, *widths), (np.full(widths[0], -1.0), np.full(widths[0], 1.0))
+    for where in (None, box):
+        started = time.monotonic()
+        found = propose(network, where, seconds=0.2, engine=engine)
+        assert time.monotonic() - started < LIMIT
+        assert found.witness is not None or found.reason == "no multipliers were found that prove a bound, in 0.2 s"
+        assert found.witness is None or lipschitz(network, found.witness, where).reason is None
+
+
+def test_what_was_found_before_time_was_up_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second rung hangs: the first is returned, with the pair."""
+    from certifair.stability import api
+
+    hang = threading.Event()
+    monkeypatch.setattr(api, "optimum", lambda *_: hang.wait(60))
+    monkeypatch.setattr(api, "GRACE", 0.0)
+    network = layered(5, 3, 8, 1)
+    started = time.monotonic()
+    found = propose(network, seconds=1.0)
+    assert time.monotonic() - started < 1 + LIMIT
+    hang.set()
+    assert [rung.engine for rung in found.rungs] == ["sequential"]
+    assert found.witness is not None
+    assert found.witness.pair == found.pair is not None
+    lower = lipschitz(network, found.witness).lower
+    assert lower is not None
+    assert 0 < lower <= found.witness.bound
+
+
+def test_nothing_in_time_is_nothing_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    from certifair.stability import api
+
+    hang = threading.Event()
+    monkeypatch.setattr(api, "chain_of", lambda *_, **__: hang.wait(60))
+    found = propose(layered(5, 3, 8, 1), seconds=0.3)
+    hang.set()
+    assert (found.witness, found.rungs) == (None, ())
+    assert found.reason == "no multipliers were found that prove a bound, in 0.3 s"
+    assert found.pair is not None
+
+
+def test_an_error_of_the_thread_is_raised_by_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    from certifair.stability import api
+
+    def fails(*_: object) -> None:
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(api, "problem_of", fails)
+    with pytest.raises(MemoryError, match="too large"):
+        propose(layered(5, 3, 8, 1))
+
+
+def test_no_step_starts_that_would_end_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that says that each look at it took a second."""
+    from certifair.stability import _interior
+
+    ticks = itertools.count()
+    monkeypatch.setattr(_interior.time, "monotonic", lambda: float(next(ticks)))
+    problem = problem_of(chain_of(layered(6, 4, 12, 12, 1), excess=True))
+    start = sequential(problem)
+    assert start is not None
+    rated = [least_rho(problem, _interior.optimum(problem, start, next(ticks) + later)) for later in (0.5, 6.5, 60)]
+    assert rated[0] == least_rho(problem, start)
+    assert rated[0] > rated[1] > rated[2]
 
 
 def test_a_box_narrows_the_bound() -> None:
