@@ -56,7 +56,7 @@ def lipschitz(model: Any, domain: Any = None, *, units: str = "inputs", seconds:
     from certifair.checks._stability.networks import lipschitz as check
     from certifair.errors import InputError
     from certifair.evidence.domain import box_of, units_of
-    from certifair.individual.api import network_of
+    from certifair.individual.networks import network_of
     from certifair.spec.domain_file import load_domain
     from certifair.stability import propose
 

@@ -128,4 +128,11 @@ min_group_size = 10             # smaller groups are undecided
 # threshold = 0.5               # a decision is score > 0.5
 # confidence = 0.95
 # method = "beta_mixture"       # where you look again as data come in; default: clopper_pearson, one look
+
+# [[property]]
+# id = "unlike"
+# kind = "stability"            # of the layer and the network; needs a [layer] with a metric, or a model
+# max_treatment_difference = 0.2  # what equal scores of unequal groups are served apart; stated in any case
+# # instead of it: share_differentiable, min_radius, max_change (of others, by one person), or
+# # max_lipschitz = 25, with inputs = "everywhere", "domain" or "ranges", map = "scores" or "served"
 """

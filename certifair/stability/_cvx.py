@@ -79,7 +79,7 @@ def _solved(problem: Problem, inner: Array, seconds: float) -> Array | None:
     y = cp.Variable(1 + len(inner), nonneg=True)
     matrix = cp.reshape(sparse.hstack(columns).tocsr() @ y, (n, n), order="C") - output.T @ output
     programme = cp.Problem(cp.Minimize(y[0]), [matrix >> 0])
-    for name, options in (("CLARABEL", {"time_limit": seconds}), ("SCS", {"time_limit_secs": seconds})):
+    for name, options in (("CLARABEL", {"time_limit": seconds / 2}), ("SCS", {"time_limit_secs": seconds / 4})):
         try:
             programme.solve(solver=name, **options)
         except cp.SolverError:

@@ -5,7 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from certifair.checks._stability.moves import Event, Moved, largest_move, moved_by
+from certifair.checks._stability.moves import MOST_CELLS, Event, Moved, Moves, all_moves, largest_move, moved_by
+from certifair.checks._stability.polygons import Form, Polygon, combined, cut, flat, scaled, value, within
 from certifair.checks._stability.problem import LayerRow, Member, problem_of
 from certifair.checks._stability.solution import Solution, Undecided, solve
 from tests.checks.stability_cases import BOX, Case, random_case, served, solved
@@ -93,7 +94,7 @@ def test_the_bound_is_attained_by_whoever_is_farthest_out() -> None:
         assert worst == found.largest > 0
 
 
-def test_nothing_better_than_the_box_holds_for_all_batches() -> None:
+def test_one_newcomer_may_move_somebody_by_a_third_of_the_box() -> None:
     """Of each group only one person is free: both must make up for whoever joins."""
     scores = np.array([-9.0] * 9 + [0.875] + [-9.0] * 9 + [0.125])
     rows = [LayerRow("g: a - b", ((0,), (1,)), (Fraction(1), Fraction(-1)), False, Fraction(3, 40))]
@@ -144,3 +145,177 @@ def test_largest_moves_are_those_of_everybody() -> None:
 
         moves = [abs(clip(people.score(i) - old) - clip(people.score(i) - new)) for i in range(len(people.scores))]
         assert largest_move(people, 0, BOX, old, new) == max(moves)
+
+
+def test_all_moves_are_the_largest_of_each_kind() -> None:
+    rng = np.random.default_rng(6)
+    for k in range(6):
+        case = random_case(rng, 8, ((2,), (3,), (2, 2))[k % 3], Fraction(1, 8), coarse=4)
+        problem, solution = case.problem, solved(case)
+        found = all_moves(problem, solution)
+        singles = [[moved_by(problem, solution, event) for event in events(case, kind)] for kind in EVENTS]
+        if any(isinstance(one, Undecided) for kind in singles for one in kind):
+            assert isinstance(found, Undecided)
+            assert found.reason.startswith("somebody of ")
+            continue
+        assert isinstance(found, Moves)
+        for worst, kind, kinds in zip((found.leaving, found.joining, found.changing), EVENTS, singles, strict=True):
+            assert worst is not None
+            assert worst.event in events(case, kind)
+            assert worst.moved.largest == max(one.largest for one in kinds if isinstance(one, Moved))
+            assert moved_by(problem, solution, worst.event) == worst.moved
+        assert found.largest is not None
+        assert found.largest.moved.largest == max(one.largest for kind in singles for one in kind)  # type: ignore[union-attr]
+
+
+def test_with_one_joint_cell_nobody_changes() -> None:
+    case = random_case(np.random.default_rng(1), 5, (1,), Fraction(0))
+    found = all_moves(case.problem, solved(case))
+    assert isinstance(found, Moves)
+    assert found.changing is None
+    assert found.leaving is not None
+    assert found.joining is not None
+    alone = Case(np.array([0.4]), np.array([0]), [Member(("a",))], [], None)
+    found = all_moves(alone.problem, solved(alone))
+    assert isinstance(found, Moves)
+    assert found.largest is not None
+    assert found.largest.moved.largest == 0
+
+
+def test_too_many_joint_cells_are_undecided_with_their_number() -> None:
+    n = MOST_CELLS + 1
+    members = [Member((str(k),)) for k in range(n)]
+    case = Case(np.linspace(0.1, 0.9, n), np.arange(n), members, [], None)
+    found = all_moves(case.problem, solved(case))
+    assert isinstance(found, Undecided)
+    assert found.reason == f"{n} joint cells, too many to follow who changes; at most {MOST_CELLS} are"
+    fewer = Case(case.scores[1:], case.cells[:-1], members[:-1], [], None)
+    assert isinstance(all_moves(fewer.problem, solved(fewer)), Moves)
+
+
+def test_an_undecided_event_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from certifair.checks._stability import moves
+
+    case = random_case(np.random.default_rng(2), 6, (2,), Fraction(0))
+    members = [Member(("x",), "good"), Member(("y",))]
+    problem = problem_of(case.scores, case.cells, members, case.rows, BOX)
+    solution = solve(problem)
+    assert isinstance(solution, Solution)
+    fine = Moved(Fraction(0), None, None, 1)
+    for wrong, words in (
+        (Event(0, None), "somebody of x good leaves"),
+        (Event(None, 1), "somebody of y joins"),
+        (Event(1, 0), "somebody of y becomes x good"),
+    ):
+        answers = {wrong: Undecided("so it is")}
+
+        monkeypatch.setattr(moves, "moved_by", lambda p, s, event, answers=answers: answers.get(event, fine))
+        found = all_moves(problem, solution)
+        assert isinstance(found, Undecided)
+        assert found.reason == f"{words}: so it is"
+
+
+def area(polygon: Polygon) -> Fraction:
+    """Twice the area, counterclockwise positive."""
+    pairs = zip(polygon, [*polygon[1:], *polygon[:1]], strict=True)
+    return sum((p[0] * q[1] - p[1] * q[0] for p, q in pairs), Fraction(0))
+
+
+def fraction(rng: np.random.Generator) -> Fraction:
+    return Fraction(int(rng.integers(-12, 13)), int(rng.integers(1, 7)))
+
+
+SQUARE: Polygon = [(Fraction(a), Fraction(b)) for a, b in ((0, 0), (2, 0), (2, 2), (0, 2))]
+INTERVAL: Polygon = [(Fraction(-1), Fraction(0)), (Fraction(3), Fraction(0))]
+
+
+def of(a: int, b: int, c: int) -> Form:
+    return Fraction(a), Fraction(b), Fraction(c)
+
+
+def test_forms() -> None:
+    rng = np.random.default_rng(7)
+    for _ in range(50):
+        u = fraction(rng), fraction(rng)
+        forms = [(fraction(rng), fraction(rng), fraction(rng)) for _ in range(3)]
+        weights = [fraction(rng) if k else Fraction(0) for k in range(3)]
+        assert value(forms[0], u) == forms[0][0] + forms[0][1] * u[0] + forms[0][2] * u[1]
+        assert value(combined(weights, forms), u) == sum(w * value(f, u) for w, f in zip(weights, forms, strict=True))
+        assert value(scaled(forms[0], weights[1]), u) == weights[1] * value(forms[0], u)
+    with pytest.raises(ValueError, match="zip"):
+        combined(weights, forms[:2])
+
+
+def test_cuts_of_a_polygon_are_its_two_sides() -> None:
+    """Again and again: areas add up, signs are right, corners go counterclockwise, and none is there twice."""
+    rng = np.random.default_rng(8)
+    cuts = 0
+    for _ in range(60):
+        polygon = SQUARE
+        for _ in range(6):
+            # Through corners, along edges, and anywhere.
+            form = (fraction(rng), fraction(rng), fraction(rng))
+            if rng.random() < 0.5:
+                p = polygon[int(rng.integers(len(polygon)))]
+                form = (-form[1] * p[0] - form[2] * p[1], form[1], form[2])
+            inside, outside = cut(polygon, form)
+            assert all(value(form, p) >= 0 for p in inside)
+            assert all(value(form, p) <= 0 for p in outside)
+            assert bool(outside) == any(value(form, p) < 0 for p in polygon)
+            assert len(set(inside)) == len(inside)
+            assert len(set(outside)) == len(outside)
+            assert area(inside) >= 0
+            assert area(outside) >= 0
+            assert area(inside) + area(outside) == area(polygon)
+            for part in (inside, outside):
+                assert set(part) >= {p for p in polygon if p in part}
+                assert flat(part, polygon) == (area(part) == 0)
+            kept = [p for p in polygon if value(form, p) >= 0]
+            assert [p for p in inside if p in kept] == kept
+            cuts += bool(inside) and bool(outside)
+            if not flat(inside, polygon):
+                polygon = inside
+    assert cuts > 50
+
+
+def test_cuts_of_an_interval() -> None:
+    low, high = INTERVAL
+    zero = Fraction(0)
+    assert cut(INTERVAL, of(0, 1, 0)) == ([(zero, zero), high], [low, (zero, zero)])
+    assert cut(INTERVAL, of(0, -1, 5)) == ([low, (zero, zero)], [(zero, zero), high])
+    assert cut(INTERVAL, of(1, 1, 0)) == (INTERVAL, [])
+    assert cut(INTERVAL, of(-3, 1, 0)) == ([high], INTERVAL)
+    assert cut(INTERVAL, of(-4, 1, 0)) == ([], INTERVAL)
+    assert cut(INTERVAL, of(0, 0, 1)) == (INTERVAL, [])
+    assert cut([], of(-1, 0, 0)) == ([], [])
+    assert not flat(INTERVAL, INTERVAL)
+    assert flat([high], INTERVAL)
+    assert flat([], INTERVAL)
+    assert flat([], SQUARE)
+    assert flat(SQUARE[:2], SQUARE)
+    assert flat([SQUARE[0], (Fraction(1), Fraction(1)), SQUARE[2]], SQUARE)
+    assert not flat(SQUARE[:3], SQUARE)
+
+
+def test_a_point_within_is_inside_and_another_for_another_weight() -> None:
+    third = Fraction(1, 3)
+    thin: Polygon = [(zero := Fraction(0), zero), (Fraction(1), zero), (third, Fraction(1, 10**30))]
+    for polygon in (SQUARE, SQUARE[:3], thin, [(third * p[0], third * p[1] + 7) for p in SQUARE]):
+        points = {within(polygon, weight) for weight in (1, 3, 2)}
+        assert len(points) == 3
+        for x, y in points:
+            edges = zip(polygon, [*polygon[1:], polygon[0]], strict=True)
+            assert all((q[0] - p[0]) * (y - p[1]) > (q[1] - p[1]) * (x - p[0]) for p, q in edges)
+    assert within(SQUARE, 1) == (1, 1)
+    assert within(SQUARE, 3) == (Fraction(float(Fraction(2, 3))),) * 2
+    assert within([p for p in thin if p != (1, 0)] + [(Fraction(1), third)], 1) != (0, 0)
+    for interval in (INTERVAL, [(p[1], p[0]) for p in INTERVAL]):
+        for weight in (1, 3):
+            x, y = within(interval, weight)
+            along = x + y
+            assert -1 < along < 3
+            assert 0 in (x, y)
+    narrow: Polygon = [(third, zero), (third + Fraction(1, 10**40), zero)]
+    x, _ = within(narrow, 1)
+    assert narrow[0][0] < x < narrow[1][0]
+    assert within(SQUARE, 3)[0].denominator.bit_length() < 60  # short numbers: a float, not sums of fractions
