@@ -50,6 +50,7 @@ class Attack:
     seconds: float
 
 
+@quiet
 def attack(
     network: Network,
     box: Box | None = None,
@@ -88,6 +89,8 @@ class _Search:
         self._high: Array = np.full(shape, np.inf) if box is None else box[1]
         if not self._units.shape == self._low.shape == self._high.shape == shape or not (self._units > 0).all():
             raise ValueError(f"a box and units are {shape[0]} numbers each, units positive")
+        if box is not None and not (np.isfinite(box).all() and (box[0] <= box[1]).all()):
+            raise ValueError("the box is empty, or not finite")
         self._network, self._end = network, end
         self._draw = np.random.default_rng(seed)
         self._boxed = box is not None
@@ -177,11 +180,9 @@ class _Search:
             if self._late:
                 break
             fresh, its = self._anywhere(len(x))
-            half = len(x) // 2
-            worst = np.argsort(self._steep(x)[0], kind="stable")[:half]
-            steep = self._steep(fresh)[0]
-            best = np.argsort(-steep, kind="stable")[:half]
-            better = steep[best] > self._steep(x[worst])[0]
+            old, new, half = self._steep(x)[0], self._steep(fresh)[0], len(x) // 2
+            worst, best = np.argsort(old, kind="stable")[:half], np.argsort(-new, kind="stable")[:half]
+            better = new[best] > old[worst]
             x[worst[better]], size[worst[better]] = fresh[best[better]], its[best[better]]
         return x, size
 
@@ -192,8 +193,8 @@ class _Search:
         for number in range(rounds):
             if self._late:
                 break
-            tried = self._elsewhere(x, steep, reach * size * self._units * self._normal(len(x)), number)
-            tried = self._inside(tried)
+            step = reach * size * self._units * self._normal(len(x))
+            tried = self._inside(self._elsewhere(x, steep, step, number))
             rated, direction = self._steep(tried)
             better = (rated > steep)[:, None]
             x, towards = np.where(better, tried, x), np.where(better, direction, towards)

@@ -9,6 +9,7 @@ from array import array
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +20,8 @@ from certifair.certificate.predicate import context_of
 from certifair.certificate.sign import signer_of
 from certifair.certificate.verify import Expectations, verify_certificate
 from certifair.checks import get
+from certifair.checks._stability.problem import Member, problem_of
+from certifair.checks._stability.shown import inversion
 from certifair.errors import InputError, PolicyError
 from certifair.evidence.bundle import Evidence, load, read_contents
 from certifair.evidence.proofs import add_proofs, read_proofs, write_proofs
@@ -299,3 +302,58 @@ def test_a_lipschitz_demand_names_where_and_in_which_units(inputs: str, verdict:
     assert evaluate(verified, Policy.parse((FINITE + demand).encode()), ISSUED, "policy").verdict is verdict
     other = FINITE.replace("high = 6", "high = 7")
     assert evaluate(verified, Policy.parse((other + demand).encode()), ISSUED, "p").verdict is Verdict.UNDECIDED
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_inversion_is_the_largest_of_all_pairs_whatever_was_served(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    members = tuple(Member((sex, age), where) for sex in "fm" for age in "ab" for where in ("x", "y", None))
+    n = int(draw.integers(1, 40))
+    cells, scores, given = draw.integers(0, len(members), n), draw.integers(0, 6, n) / 4, draw.integers(0, 9, n) / 8
+    problem = problem_of(scores, cells, members, [], (Fraction(0), Fraction(2)))
+    pairs = [
+        (Fraction(given[i]) - Fraction(given[k]), i, k)
+        for i, k in itertools.permutations(range(n), 2)
+        if scores[i] <= scores[k]
+        and members[cells[i]].groups != members[cells[k]].groups
+        and members[cells[i]].condition == members[cells[k]].condition
+    ]
+    largest = max((pair[0] for pair in pairs), default=Fraction(0))
+    found = inversion(problem.people, members, given)
+    assert (Fraction(0) if found is None else found.difference) == max(largest, Fraction(0))
+    assert found is None or (found.difference, found.favoured, found.other) in pairs
+
+
+def test_figures_of_several_batches_are_those_of_the_worst(tmp_path: Path) -> None:
+    """Each batch certified by itself, and all together."""
+    columns = served(people(12, 90, 3, gap=0.4))
+    text = head(box=WIDE) + asked("far", "min_radius = 0") + asked("moved", "max_change = 1")
+    single = []
+    for name in dict.fromkeys(columns["batch"]):
+        rows = [k for k, batch in enumerate(columns["batch"]) if batch == name]
+        part = {key: [values[k] for k in rows] for key, values in columns.items()}
+        single.append(measured(evidence_of(Case("x", text, part, ""), tmp_path / name)))
+    together = measured(evidence_of(Case("x", text, columns, ""), tmp_path / "all"))
+    for end in ("lower", "upper"):
+        assert together["far"][end] == min((claims["far"][end] for claims in single), key=Fraction)
+        assert together["moved"][end] == max((claims["moved"][end] for claims in single), key=Fraction)
+    radii = [Fraction(claims["far"]["witness"]["worst"]["radius"]) for claims in single]
+    assert len(set(radii)) == 3
+
+
+def test_what_was_served_is_as_far_as_people_together_are(tmp_path: Path) -> None:
+    """Everybody is served 1/8 more than the projection, which is the score: √20/8 in all."""
+    columns = changed(scored(66, 20), served=lambda row, k: row["score"] + 0.125)
+    text = head(system=NETWORKED, box=LAYER.replace("epsilon = 0.05", "epsilon = 2"))
+    case = Case("x", text + asked("whole", 'max_lipschitz = 9\nmap = "served"'), columns, "", network=SMALL)
+    found = measured(evidence_of(case, tmp_path / "x"))["whole"]["witness"]["served"]
+    assert Fraction(found["distance"]) ** 2 >= Fraction(20, 64)
+    assert float(found["distance"]) == pytest.approx(20**0.5 / 8, abs=1e-9)
+
+
+def test_a_bound_over_all_inputs_is_no_answer_in_units_of_ranges(tmp_path: Path) -> None:
+    _, certified = lipschitz_case("100").build(tmp_path / "x")
+    verified = verify_certificate(certified.content, Expectations(keys=[pinned("owner")], now=ISSUED))
+    for inputs, verdict in (("ranges", Verdict.UNDECIDED), ("everywhere", Verdict.PASS)):
+        policy = Policy.parse((FINITE + asked("demand", f'max_lipschitz = 50\ninputs = "{inputs}"')).encode())
+        assert evaluate(verified, policy, ISSUED, "policy").verdict is verdict
