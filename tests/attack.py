@@ -38,6 +38,7 @@ from certifair.certificate.verify import Expectations, Verified, verify_certific
 from certifair.errors import InputError, UntrustedError  # noqa: E402
 from certifair.evidence.bundle import PATHS, manifest_of  # noqa: E402
 from certifair.evidence.canonical import canonical  # noqa: E402
+from certifair.exact.decimals import format_decimal  # noqa: E402
 from certifair.gate.evaluate import evaluate  # noqa: E402
 from certifair.spec.policy import Policy  # noqa: E402
 from certifair.spec.terms import terms_of  # noqa: E402
@@ -246,7 +247,8 @@ class Attacker:
             demanded = terms_of(item, policy.declared()).to_json()
             # Cells stand in the owner's order of groups, and bounds have the owner's confidence.
             keys = ("threshold", "tau", "minGroupSize", "decisionThreshold", "span")
-            asked = {**claim, **{key: demanded[key] for key in keys}, "witness": boxed(claim["witness"], policy)}
+            witness = layered(boxed(claim["witness"], policy), policy)
+            asked = {**claim, **{key: demanded[key] for key in keys}, "witness": witness}
             fixed = ("kind", "form", "map", "metric", "conditionOn", "intersectional")
             about = all(demanded[key] == claim[key] for key in fixed)
             about &= set(demanded["sensitiveFeatures"]) == set(claim["sensitiveFeatures"])
@@ -281,10 +283,23 @@ class Attacker:
 
 def boxed(witness: Json, policy: Policy) -> Json:
     """The witness with the box that the relying party asks for."""
-    if not witness.get("bounds"):
+    if not isinstance(witness.get("bounds"), dict):
         return witness
     layer = policy.layer
     return {**witness, "bounds": None if layer is None else {"lower": layer.lower, "upper": layer.upper}}
+
+
+def layered(witness: Json, policy: Policy) -> Json:
+    """The witness with the layer that the relying party describes, if it does."""
+    layer = policy.layer
+    if layer is None or layer.epsilon is None:
+        return witness
+    numbers = {"epsilon": layer.epsilon, "lower": layer.lower, "upper": layer.upper}
+    described = {name: format_decimal(value) for name, value in numbers.items()}
+    if "layer" in witness:
+        return {**witness, "layer": described}
+    served = witness.get("served")
+    return witness if served is None else {**witness, "served": {**served, "layer": described}}
 
 
 def rows_of(case: Case, run: Path) -> list[Json]:

@@ -129,6 +129,10 @@ def test_nobody_leaves_an_empty_cell() -> None:
     problem = problem_of(case.scores, case.cells, [*case.members, Member(("2",))], case.rows, BOX)
     solution = solve(problem)
     assert isinstance(solution, Solution)
+    found = all_moves(problem, solution)
+    assert isinstance(found, Moves)
+    assert found.leaving is not None
+    assert found.leaving.event.source in (0, 1)
     for event in (Event(2, None), Event(0, 0)):
         with pytest.raises(ValueError, match="leave"):
             moved_by(problem, solution, event)
@@ -315,7 +319,12 @@ def test_a_point_within_is_inside_and_another_for_another_weight() -> None:
             along = x + y
             assert -1 < along < 3
             assert 0 in (x, y)
-    narrow: Polygon = [(third, zero), (third + Fraction(1, 10**40), zero)]
-    x, _ = within(narrow, 1)
-    assert narrow[0][0] < x < narrow[1][0]
+    end = third + Fraction(1, 10**40)
+    for first, last in ((third, end), (end, third)):
+        for k, narrow in enumerate(([(first, zero), (last, zero)], [(zero, first), (zero, last)])):
+            assert third < within(narrow, 1)[k] < end
+    assert within([(Fraction(1), zero), (third, zero)], 3)[0] == Fraction(float(Fraction(5, 6)))
+    one, next_to_it = Fraction(1), 1 + Fraction(1, 2**80)
+    sliver: Polygon = [(one, zero), (next_to_it, zero), (next_to_it, one), (one, one)]
+    assert one < within(sliver, 1)[0] < next_to_it  # the nearest float is on an edge
     assert within(SQUARE, 3)[0].denominator.bit_length() < 60  # short numbers: a float, not sums of fractions

@@ -311,7 +311,7 @@ def test_no_changed_pair_proves_more_than_the_bound() -> None:
         tight = lipschitz(network, proposal.witness)
         assert tight.bound is not None
         points = np.array(proposal.pair)
-        for _ in range(60):
+        for _ in range(30):
             size = rng.choice([2.0**-52, 1e-12, 1e-8, 1e-4, 1e-2, 0.1]) * rng.choice([-1, 1])
             bent = points.copy()
             at = (int(rng.integers(2)), int(rng.integers(network.inputs))) if rng.random() < 0.8 else slice(None)
@@ -319,7 +319,7 @@ def test_no_changed_pair_proves_more_than_the_bound() -> None:
             lower = lipschitz(network, pair_of(*bent.tolist())).lower
             assert lower is None or lower <= tight.bound
             close += lower is not None and lower > tight.bound * Fraction(0.9)
-    assert close > 50
+    assert close > 25
 
 
 def test_what_a_pair_proves_is_below_a_known_constant() -> None:
@@ -330,3 +330,9 @@ def test_what_a_pair_proves_is_below_a_known_constant() -> None:
         y = x * (1 + float(rng.choice([-1, 1])) * 10.0 ** rng.uniform(-16, 1))
         lower = lipschitz(network, pair_of([x], [y])).lower
         assert lower is None or lower <= 3
+    tenth = Network(1, (Affine(0, np.array([[0.1]]), np.zeros(1)),), 1)
+    for k in range(1, 200):  # the product of one point is rounded, often upwards; that of 0 is not
+        for x, y in ((0.0, k / 7), (k / 7, 0.0)):
+            lower = lipschitz(tenth, pair_of([x], [y])).lower
+            assert lower is not None
+            assert lower <= Fraction(0.1)

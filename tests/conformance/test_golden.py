@@ -44,6 +44,7 @@ from tests.golden.forge import (
 )
 from tests.golden.individual_lies import figures, individual_lies, individual_shapes
 from tests.golden.logs import Columns, log_head, logged_rows, write_log
+from tests.golden.stability_lies import bound, stability_shapes, witness
 from tests.golden.stream_lies import member, role, stream_shapes
 from tests.golden.truth import false_claims, holds, people_of
 from tests.oracles import individual_oracle, second_verifier
@@ -196,7 +197,7 @@ def test_contradictions(predicates: dict[str, Json], name: str) -> None:
     assert (product(entry_of(), content), second(entry_of(), content)) == ("inconsistent", "inconsistent")
 
 
-SHAPES = {**stream_shapes(), **individual_shapes()}
+SHAPES = {**stream_shapes(), **individual_shapes(), **stability_shapes()}
 
 
 @pytest.mark.parametrize("name", SHAPES)

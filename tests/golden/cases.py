@@ -27,6 +27,7 @@ from certifair.evidence.ingest import ingest, ingest_log
 from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.proofs import add_proofs
 from certifair.evidence.witness import Tree, Witness, layers_to_json
+from certifair.spec import lipschitz
 from certifair.spec.layers import layers_of
 from tests.golden.logs import Logged, write_log
 from tests.golden.network import SMALL, Small
@@ -62,7 +63,7 @@ def pinned(name: str) -> PinnedKey:
 class Case:
     """One run. `columns` are those of its table: sex, age, region, label, score, served, batch, split; those of its
     inputs too where the bundle holds a `network`, the dual variables where the people were served through a `log`.
-    `trees` are proofs about the domain, by property.
+    `trees` are proofs about the domain, by property, `proofs` those of Lipschitz bounds.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Case:
     model: bytes | None = None
     network: Small | None = None
     trees: Mapping[str, Tree] = field(default_factory=dict)
+    proofs: Mapping[str, lipschitz.Witness] = field(default_factory=dict)
     multipliers: Mapping[str, list[Any]] | None = None
     log: Logged | None = None
     serial: str = field(default="")
@@ -114,6 +116,8 @@ class Case:
             add_network(out, columns, self.network)
         if self.trees:
             add_trees(out, self.trees)
+        if self.proofs:
+            add_proofs(out, self.proofs)
 
 
 def add_network(run: Path, columns: Columns, network: Small) -> None:

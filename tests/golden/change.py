@@ -110,7 +110,13 @@ def changed_policy(draw: random.Random, text: str) -> str:
                 f'"{m}"' for m in ("demographic_parity", "equalized_odds", "equal_opportunity", "equalized_residuals")
             ],
             "map": ['"served"', '"scores"', '"decisions"'],
-            "kind": ['"feasibility"', '"population"', '"replay"', '"aggregate"'],
+            "kind": ['"feasibility"', '"population"', '"replay"', '"aggregate"', '"stability"'],
+            "max_treatment_difference": ["0", "0.1", "0.303999999999", "0.304000000003", "0.34", "0.5", "3"],
+            "share_differentiable": ["0", "0.5", "0.500000000001", "1", "1.1"],
+            "min_radius": ["0", "0.178885438199", "0.17888543820", "0.619390829768", "0.65", "2"],
+            "max_change": ["0", "0.08", "0.09", "0.182301980199", "0.3", "1"],
+            "max_lipschitz": ["0", "0.6", "0.683", "1.35", "1.3516", "1.351600001259", "1.4", "4.08", "4.97", "5.1"],
+            "inputs": ['"everywhere"', '"domain"', '"ranges"'],
             "form": [f'"{form}"' for form in ("pooled", "moment", "window", "weighted", "skipped", "bound", "steps")],
             "after": ["1", "10", "19", "20", "21", "40", "1000"],
             "window": ["1", "9", "12", "13", "1000"],
@@ -127,6 +133,7 @@ def changed_policy(draw: random.Random, text: str) -> str:
         }.get(key)
         if new is None or draw.random() < 0.1:
             extra = ["tau = 0.1", "min_group_size = 1", "intersectional = true", "threshold = 0.4", "confidence = 0.9"]
+            extra += ["max_lipschitz = 1", "min_radius = 0.1", "max_treatment_difference = 0.3", 'inputs = "ranges"']
             extra += ["after = 20", "window = 12", 'online = "paper"', 'form = "weighted"', 'form = "skipped"']
             lines.insert(k + 1, draw.choice([*extra, 'map = "decisions"', 'map = "scores"']))
         else:

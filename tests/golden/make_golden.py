@@ -46,6 +46,7 @@ from tests.golden.forge import (  # noqa: E402
 )
 from tests.golden.individual_lies import individual_contradictions, individual_lies, individual_shapes  # noqa: E402
 from tests.golden.logs import LOG_FAULTS  # noqa: E402
+from tests.golden.stability_lies import stability_contradictions, stability_lies, stability_shapes  # noqa: E402
 from tests.golden.stream_lies import stream_contradictions, stream_lies, stream_shapes  # noqa: E402
 from tests.oracles.second_verifier import canonical, digest  # noqa: E402
 
@@ -57,6 +58,8 @@ WITH_EVIDENCE = (
     "stream-paper",
     "individual",
     "individual-finite",
+    "stability",
+    "lipschitz-proven",
 )  # their bundles are stored
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 # Of the contradictions and lies below these are stored, to keep the folder small; the tests make all of them.
@@ -88,6 +91,11 @@ STORED = {
     "individual-example-changes-hours", "individual-statement", "individual-estimate", "domain-of-a-replay",
     "individual-scores", "individual-certified", "individual-outside-denied", "individual-domain-falsified-doubled",
     "individual-eps", "individual-example-swapped",
+    "stability-passes-over-fail", "stability-another-epsilon", "stability-claims-disagree", "treatment-shown-more-than-can-be",
+    "treatment-unequal-conditions", "share-names-nobody", "radius-of-another-decade", "change-joins-more-than-the-largest",
+    "lipschitz-bound-below-least", "lipschitz-proof-of-another-file", "stability-of-scores", "decade-of-no-batch",
+    "treatment-lowered", "treatment-favours-the-other", "radius-raised", "change-of-whom", "lipschitz-bound-tightened",
+    "lipschitz-least-raised", "lipschitz-in-other-units",
 }  # fmt: skip
 Json = dict[str, Any]
 INDEX: list[Json] = []
@@ -385,7 +393,7 @@ def make_schema() -> None:
         "registration-text": put("policy/registration", "yes"),
     }.items():
         reject("schema", name, certificate(edited(base, change)))
-    for name, (case, edit) in {**stream_shapes(), **individual_shapes()}.items():
+    for name, (case, edit) in {**stream_shapes(), **individual_shapes(), **stability_shapes()}.items():
         if name in STORED:
             reject("schema", name, certificate(edited(lean(PREDICATES[case]), edit)))
     reject("schema", "replay-of-a-metric", certificate(edited(lean(PREDICATES["replay"]), put(claim + "metric",
@@ -641,7 +649,11 @@ def contradictions() -> Lies:
     bad("advice-without-need", "clopper-pearson", put(claim + "neededSampleSize", 400))
     bad("sample-size-of-a-sample", "clopper-pearson", put(claim + "sampleSize", 301))
     bad("decision-gap-of-a-sample", "clopper-pearson", put(claim + "decisionGap", "0.1"))
-    return {**made, **_contradicted_replays(), **stream_contradictions(), **individual_contradictions()}
+    return {**made, **_contradicted_replays(), **_contradicted_claims()}
+
+
+def _contradicted_claims() -> Lies:
+    return {**stream_contradictions(), **individual_contradictions(), **stability_contradictions()}
 
 
 def _without(*roles: str) -> Any:
@@ -809,7 +821,7 @@ def lies() -> Lies:
         put("system/model/sha256", "0" * 64))  # fmt: skip
     bad("replay-for-new-preprocessing", "replay", digest_of("preprocessing"), put("system/preprocessing", "0" * 64),
         put(witness + "preprocessing", "0" * 64))  # fmt: skip
-    for name, (base, edits) in individual_lies().items():
+    for name, (base, edits) in {**individual_lies(), **stability_lies()}.items():
         bad(name, base, *edits)
     return {**made, **stream_lies()}
 

@@ -10,6 +10,7 @@ from typing import Any
 from certifair.exact.decimals import format_rational, parse_decimal, parse_rational
 from tests.golden.forge import Json, canonical, digest, rederived, registration, statement, widened
 from tests.golden.mutate_individual import bare_shares, fewer_shares, mutated_individual
+from tests.golden.mutate_stability import bare_bounds, looser_bounds, mutated_stability
 from tests.golden.mutate_streams import bare_averages, mutated_stream, wider_averages
 
 DECIMALS = ("0", "1", "-1", "0.05", "0.5", "0.999999999", "0.0000000001", "12", "-0.5", "-0", "0.50", "1e9", "9" * 390)
@@ -20,6 +21,8 @@ WORDS += ("demographic_parity", "equalized_odds", "equal_opportunity", "equalize
 WORDS += ("replay", "network", "ball", "aggregate", "log", "pooled", "moment", "window", "weighted", "skipped", "bound")
 WORDS += ("steps", "chain", "paper", "skip", "golden log", "stream")
 WORDS += ("individual", "rows", "domain", "real", "float32", "integer", "continuous", "category", "number", "hours")
+WORDS += ("stability", "treatment", "differentiable", "radius", "sensitivity", "lipschitz", "everywhere", "ranges")
+WORDS += ("norms", "l1_linf", "absolute", "lipsdp", "north", "south", "old", "young")
 WORDS += ("<=", ">=", "label", "sex", "age", "region", "f", "m", "b0", "b1", "(missing)", "none", "below 4/5", "0", "1")
 TIMES = ("2026-01-01T00:00:00Z", "2025-12-31T23:59:59Z", "2026-02-30T00:00:00Z", "9999-12-31T23:59:59Z")
 TIMES += ("2026-01-01T12:01:00Z", "2026-01-01T12:01:01Z", "2026-01-01T12:00:00+01:00", "2026-01-01t12:00:00z")
@@ -66,6 +69,7 @@ class Mutator:
         kinds += [(2, self.claims), (2, self.injected), (1, self.declared), (2, self.counts), (2, self.multiplied)]
         kinds += [(2, self.replays), (5, lambda found: mutated_stream(self, found))]
         kinds += [(5, lambda found: mutated_individual(self, found))]
+        kinds += [(7, lambda found: mutated_stability(self, found))]
         coherent = self.draw.random() < 0.6
         for _ in range(self.draw.choice((1, 1, 1, 2, 3))):
             (kind,) = self.draw.choices([kind for _, kind in kinds], [weight for weight, _ in kinds])
@@ -350,6 +354,8 @@ def harm(original: Json, accepted: Json) -> str:
             return "a score is said to be nearer"
         if ours["kind"] == "individual" and not fewer_shares(ours["witness"], theirs["witness"]):
             return "more people are said to be proven, or others are shown"
+        if ours["form"] == "lipschitz" and not looser_bounds(ours["witness"], theirs["witness"]):
+            return "a network is said to be smoother, or two points farther apart"
         if ours["form"] in ("weighted", "bound") and not wider_averages(ours["witness"], theirs["witness"]):
             return "an average is said to be known better"
     return "" if canonical(_core(original)) == canonical(_core(accepted)) else "something else was changed"
@@ -377,7 +383,7 @@ def _says_less(ours: Json, theirs: Json) -> bool:
 
 
 def _core(predicate: Json) -> Json:
-    """Without what may differ: injected members, and the bounds of population and replay claims, with what follows."""
+    """Without what may differ: injected members, and bounds that may be wider, with what follows."""
     found = copy.deepcopy({key: value for key, value in predicate.items() if key not in (*FREE, "verdict")})
     for key in ("uri", "registration", "registeredAt"):
         found["policy"].pop(key)
@@ -396,6 +402,8 @@ def _core(predicate: Json) -> Json:
                 claim["witness"].pop(key)
         if claim["kind"] == "individual":
             bare_shares(claim)
+        if claim["form"] == "lipschitz":
+            bare_bounds(claim)
         if claim["form"] == "skipped":
             claim.pop("reason")
         if claim["form"] in ("weighted", "bound"):

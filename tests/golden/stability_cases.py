@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
+from array import array
+
+from certifair.spec.lipschitz import Pair, Witness
 from tests.golden.cases import LAYER, NETWORKED, Case, Columns, changed, head, people, projected, scored
 from tests.golden.individual_cases import FINITE, applicants
 from tests.golden.network import CREDIT, SMALL
 
 CONDITIONED = LAYER.replace('"demographic_parity"', '"conditional_parity"\ncondition = "region"')
+
+# Found once by certifair.stability.propose, then rounded: the bounds up, which only makes them easier to prove.
+MULTIPLIERS = {"all": [0.7726, 1.3721], "ranges": [0.7434, 1.6062]}
+BOUNDS = {"all": 1.3516, "ranges": 4.97}
+POINTS = {
+    "all": ([-2.92, -1.94, 2.6, 3.76], [-0.7, -2.26, 0.7, 5.75]),
+    "here": ([0.08, 0.77, 1.13, 1.4], [0.42, 0.49, 0.77, 1.78]),
+    "ranges": ([0.16, 0.87, 1.48, 1.61], [0.19, 0.85, 0.44, 1.88]),
+}
+
+
+def proofs() -> dict[str, Witness]:
+    """A bound of the network over all inputs, one over their ranges, and two points apart for each of three claims."""
+    found = {}
+    for name, ends in POINTS.items():
+        first, second = (array("d", end) for end in ends)
+        pair: Pair = (first, second)
+        parts = (array("d", MULTIPLIERS[name]),) if name in BOUNDS else ()
+        found[name] = Witness(BOUNDS.get(name, 0.0), parts, pair)
+    return found
 
 
 def asked(name: str, text: str) -> str:
@@ -66,6 +89,37 @@ def stability_cases() -> list[Case]:
             applicants(64, 20),
             "PASS",
             network=CREDIT,
+        ),
+        Case(
+            "stability-undecided",
+            head(box=LAYER) + all_forms,
+            changed(served, served=lambda row, k: 2.5 if k == 3 else row["served"]),
+            "UNDECIDED",
+            multipliers=multipliers,
+        ),
+        Case(
+            "stability-joint",
+            head('"sex", "age"', box=LAYER.replace('["sex"]', '["sex", "age"]').replace("0.05", "0.02")) + all_forms,
+            served_as_scored(people(68, 20)),
+            "PASS",
+        ),
+        *(
+            Case(
+                name,
+                networked
+                + FINITE
+                + asked("all", f"max_lipschitz = {limits[0]}")
+                + asked("here", f'max_lipschitz = {limits[1]}\ninputs = "domain"')
+                + asked("ranges", f'max_lipschitz = {limits[2]}\ninputs = "ranges"'),
+                applicants(67, 20),
+                verdict,
+                network=CREDIT,
+                proofs=proofs(),
+            )
+            for name, limits, verdict in (
+                ("lipschitz-proven", ("1.36", "1.41", "4.98"), "PASS"),
+                ("lipschitz-fail", ("1.3", "1.2", "4.98"), "FAIL"),
+            )
         ),
         Case(
             "lipschitz-undecided",

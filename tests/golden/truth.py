@@ -6,13 +6,14 @@ sums of the rows, and if they keep the threshold.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import combinations
 from typing import Any
 
-from tests.golden import stream_truth
+from tests.golden import stability_truth, stream_truth
 from tests.golden.network import CREDIT, SMALL, Small
 from tests.oracles.individual_network import Decision, read_network
 from tests.oracles.individual_oracle import Claimed, Value
@@ -48,6 +49,13 @@ def holds(claim: Json, predicate: Json, people: Sequence[Person]) -> bool:
         return all(abs(Fraction(person["score"]) - network.value(person)) <= limit for person in people)
     if claim["kind"] == "individual":
         return predicate["system"]["model"] is not None and _independent(claim, people)
+    if claim["form"] == "lipschitz":
+        system = predicate["system"]
+        known = system["model"] is not None
+        return known and stability_truth.lipschitz(claim, _network(people), system["layer"])
+    if claim["kind"] == "stability":
+        about = stability_truth.About(functools.partial(_members, claim), functools.partial(_joint, claim))
+        return stability_truth.served_stably(claim, people, about)
     if claim["kind"] == "aggregate":
         return _streamed(claim, predicate, people)
     if claim["kind"] == "population":
@@ -93,21 +101,35 @@ def _in_condition(claim: Json, person: Person, condition: str | None) -> bool:
     return _group(person, [claim["conditionOn"]]) == (condition,)
 
 
-def _cells(claim: Json, people: Sequence[Person]) -> list[list[list[Fraction]]]:
-    """For each partition and condition the values of each group's people (label − value for residuals)."""
+def _members(claim: Json, people: Sequence[Person]) -> list[list[list[int]]]:
+    """For each partition and condition the people of each group, by index."""
     blocks = []
     features: list[list[str]] = [[name] for name in claim["sensitiveFeatures"]]
     for names in [claim["sensitiveFeatures"]] if claim["intersectional"] else features:
         (partition,) = [p for p in claim["partitions"] if p["features"] == names]
         for condition in claim["conditions"] or [None]:
-            members: dict[tuple[str, ...], list[Fraction]] = {tuple(group): [] for group in partition["groups"]}
-            for person in people:
+            members: dict[tuple[str, ...], list[int]] = {tuple(group): [] for group in partition["groups"]}
+            for k, person in enumerate(people):
                 if _in_condition(claim, person, condition):
-                    value = _value(claim, person)
-                    residual = claim["metric"] == "equalized_residuals"
-                    members[_group(person, names)].append(Fraction(person["label"]) - value if residual else value)
+                    members[_group(person, names)].append(k)
             blocks.append(list(members.values()))
     return blocks
+
+
+def _cells(claim: Json, people: Sequence[Person]) -> list[list[list[Fraction]]]:
+    """The values of the people of `_members` (label − value for residuals)."""
+    residual = claim["metric"] == "equalized_residuals"
+
+    def value(person: Person) -> Fraction:
+        return Fraction(person["label"]) - _value(claim, person) if residual else _value(claim, person)
+
+    return [[[value(people[k]) for k in group] for group in block] for block in _members(claim, people)]
+
+
+def _joint(claim: Json, person: Person) -> tuple[tuple[str, ...], str | None]:
+    """All groups of a person, and the condition, if any."""
+    condition = next((one for one in claim["conditions"] if _in_condition(claim, person, one)), None)
+    return _group(person, claim["sensitiveFeatures"]), condition
 
 
 def _good(claim: Json, value: Fraction) -> bool:

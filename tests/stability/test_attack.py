@@ -85,6 +85,20 @@ def test_a_steep_place_that_random_pairs_miss_is_found() -> None:
     assert all((point >= 0).all() and (point <= 1).all() for point in found.pair)
 
 
+def test_a_thin_strip_is_found_by_its_kinks() -> None:
+    """min(max(K·(w·x − a), 0), 1) is steep where w·x is between a and a + 1/K, a millionth of the box."""
+    slope, w = 1e6, np.arange(1.0, 7.0) / 10
+    steps = (
+        Affine(0, slope * np.stack([w, w]), np.array([-1.0371 * slope, -1.0371 * slope - 1])),
+        Activation(1, "relu"),
+        Affine(2, np.array([[1.0, -1.0]]), np.zeros(1)),
+    )
+    constant = slope * float(np.linalg.norm(w))
+    found = attack(Network(6, steps, 3), (np.zeros(6), np.ones(6)), random=500, climbs=100)
+    assert found.random_ratio < constant / 100
+    assert constant * 0.99 < found.ratio <= constant * (1 + 1e-9)
+
+
 def test_inputs_that_cannot_move_and_units() -> None:
     network, units = Network(3, (affine([[1, 5, 100]]),), 1), np.array([2.0, 10.0, 1.0])
     box = np.array([0.0, -1.0, 7.0]), np.array([1.0, 1.0, 7.0])
@@ -95,6 +109,10 @@ def test_inputs_that_cannot_move_and_units() -> None:
     for wrong in ((None, np.ones(2)), (None, -units), ((box[0][:2], box[1]), units)):
         with pytest.raises(ValueError, match="3 numbers each"):
             attack(network, *wrong)
+    for box in ((units, -units), (units, np.full(3, np.inf))):
+        with pytest.raises(ValueError, match="empty, or not finite"):
+            attack(network, box)
+        assert propose(network, box).reason == "the box is empty, or not finite"
 
 
 def test_no_pair_where_all_is_the_same() -> None:
@@ -103,6 +121,18 @@ def test_no_pair_where_all_is_the_same() -> None:
     network = layered(0, 2, 4, 1)
     assert attack(network, (np.ones(2), np.ones(2)), random=50, climbs=10).pair is None
     assert attack(network, random=0).pair is None
+
+
+def test_numbers_may_leave_the_range_of_floats() -> None:
+    for size in (1e300, 1e-300):
+        steps = [
+            affine([[size]]),
+            Activation(1, "tanh"),
+            replace(affine([[size]]), source=2),
+            Activation(3, "softplus"),
+        ]
+        found = attack(Network(1, tuple(steps), 4), random=100, climbs=20)
+        assert math.isfinite(found.ratio)
 
 
 def test_the_same_seed_gives_the_same_pair() -> None:
@@ -117,7 +147,7 @@ def test_the_same_seed_gives_the_same_pair() -> None:
 def test_time_is_kept() -> None:
     """Of a large network, and the pair of the little that was done is a pair."""
     network = layered(2, 200, 400, 400, 1)
-    hurried = attack(network, seconds=0.0)
+    hurried = attack(network, random=500_000, seconds=0.0)
     assert hurried.seconds < 5
     assert proven(network, hurried) == pytest.approx(hurried.ratio, rel=1e-6)
 
