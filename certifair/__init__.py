@@ -55,7 +55,7 @@ def lipschitz(model: Any, domain: Any = None, *, units: str = "inputs", seconds:
 
     from certifair.checks._stability.networks import lipschitz as check
     from certifair.errors import InputError
-    from certifair.evidence.domain import box_of, units_of
+    from certifair.evidence.domain import place_of
     from certifair.individual.networks import network_of
     from certifair.spec.domain_file import load_domain
     from certifair.stability import propose
@@ -64,7 +64,6 @@ def lipschitz(model: Any, domain: Any = None, *, units: str = "inputs", seconds:
     if units not in ("inputs", "ranges") or (units == "ranges" and domain is None):
         raise InputError(f"= {units!r}", where="units", advice="use 'inputs', or 'ranges' with a domain")
     found = load_domain(Path(domain)).domain if isinstance(domain, str | Path) else domain
-    if found is None:
-        return check(network, propose(network, seconds=seconds).witness)
-    box, own = box_of(found.features), units_of(found.features) if units == "ranges" else None
-    return check(network, propose(network, box, own, seconds=seconds).witness, box, own)
+    method = "everywhere" if found is None else "ranges" if units == "ranges" else "domain"
+    place = place_of(() if found is None else found.features, method)
+    return check(network, propose(network, *place, seconds=seconds).witness, *place)

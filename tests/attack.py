@@ -253,6 +253,8 @@ class Attacker:
             about = all(demanded[key] == claim[key] for key in fixed)
             about &= set(demanded["sensitiveFeatures"]) == set(claim["sensitiveFeatures"])
             about &= sorted(demanded["conditions"]) == sorted(set(claim["conditions"]) - {MISSING})
+            if claim["form"] == "lipschitz":
+                about &= demanded["method"] == claim["method"] and declared(claim["domain"] or [], policy)
             if demanded["confidence"] is not None:
                 about &= Fraction(claim["confidence"]) >= Fraction(demanded["confidence"])
             if not about or not holds(asked, predicate, rows_of(case, evidence)):
@@ -287,6 +289,15 @@ def boxed(witness: Json, policy: Policy) -> Json:
         return witness
     layer = policy.layer
     return {**witness, "bounds": None if layer is None else {"lower": layer.lower, "upper": layer.upper}}
+
+
+def declared(domain: list[Json], policy: Policy) -> bool:
+    """Whether the ranges of numbers are those that the relying party declares."""
+    known = {one.column: (one.kind, one.low, one.high) for one in policy.domain}
+    numbers = [one for one in domain if one["kind"] != "category"]
+    return all(
+        known.get(one["column"]) == (one["kind"], Fraction(one["low"]), Fraction(one["high"])) for one in numbers
+    )
 
 
 def layered(witness: Json, policy: Policy) -> Json:

@@ -48,7 +48,7 @@ class Asked:
 def asked(model: Path, domain: Path | None, units: str) -> Asked:
     """From files. Raises InputError."""
     from certifair.evidence.canonical import sha256
-    from certifair.evidence.domain import box_of, units_of
+    from certifair.evidence.domain import place_of
     from certifair.evidence.files import read_input
     from certifair.evidence.onnx_reader import read_network
     from certifair.spec.domain_file import load_domain
@@ -60,8 +60,7 @@ def asked(model: Path, domain: Path | None, units: str) -> Asked:
     found = load_domain(domain).domain
     if found.inputs != network.inputs:
         raise InputError(f"has {found.inputs} inputs, the network {network.inputs}", where=str(domain))
-    own = units_of(found.features) if units == "ranges" else None
-    return Asked(network, sha256(content), box_of(found.features), own)
+    return Asked(network, sha256(content), *place_of(found.features, "ranges" if units == "ranges" else "domain"))
 
 
 def proposed(question: Asked, seconds: float) -> tuple[Witness | None, str]:
@@ -128,6 +127,7 @@ def verdict(found: Lipschitz, threshold: Fraction) -> Verdict:
 def put_into_bundle(root: Path, seconds: float) -> list[str]:
     """Look for proofs of the Lipschitz properties of a bundle and put them into it; a line for each."""
     from certifair.checks._stability.network_claim import network_of
+    from certifair.evidence.domain import features_of, place_of
     from certifair.evidence.proofs import add_proofs
     from certifair.stability import propose
 
@@ -140,7 +140,9 @@ def put_into_bundle(root: Path, seconds: float) -> list[str]:
         if isinstance(network, str):
             told.append(f"{terms.id}: {network}")
             continue
-        found = propose(network, *_place(terms), seconds=seconds / len(wanted))
+        found = propose(
+            network, *place_of(features_of(terms.domain or ()), terms.method), seconds=seconds / len(wanted)
+        )
         if found.witness is None:
             told.append(f"{terms.id}: {found.reason}")
             continue
@@ -167,16 +169,6 @@ def _claims(root: Path) -> tuple[Evidence, list[Terms]]:
         advice = "a [[property]] of kind = 'stability' asks for one; scores that a layer served need none"
         raise InputError("asks nothing about stability", where=str(root), advice=advice)
     return evidence, found
-
-
-def _place(terms: Terms) -> tuple[tuple[Array, Array] | None, Array | None]:
-    """The box and the units of a Lipschitz claim."""
-    from certifair.evidence.domain import box_of, features_of, units_of
-
-    if terms.method == "everywhere":
-        return None, None
-    features = features_of(terms.domain or ())
-    return box_of(features), units_of(features) if terms.method == "ranges" else None
 
 
 def _measured(evidence: Evidence, about: list[Terms]) -> list[Json]:

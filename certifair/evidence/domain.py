@@ -88,6 +88,13 @@ def units_of(features: Sequence[Feature]) -> Floats:
     return np.where(high > low, high - low, 1.0)
 
 
+def place_of(features: Sequence[Feature], method: str) -> tuple[tuple[Floats, Floats] | None, Floats | None]:
+    """(where inputs are, None for anywhere; the unit of each, None for 1), for `everywhere`, `domain`, or `ranges`."""
+    if method == "everywhere":
+        return None, None
+    return box_of(features), units_of(features) if method == "ranges" else None
+
+
 def features_of(ranges: Sequence[Range]) -> tuple[Feature, ...]:
     """The features of ranges that are declared, for claims that nobody's inputs matter to."""
     return tuple(_feature(one, False, None) for one in ranges)

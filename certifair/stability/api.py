@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from certifair.errors import InputError
 from certifair.spec.chain import Chain, chain_of
-from certifair.spec.domain import Domain
 from certifair.spec.lipschitz import Pair, Witness
 from certifair.spec.network import Network
 from certifair.spec.reach import ranges_of
@@ -173,16 +172,3 @@ def _improved(engine: Engine, problem: Problem, start: Array, end: float) -> Arr
             return by_cvxpy(problem, start, max(end - time.monotonic(), 0.0))
         case _:
             assert_never(engine)
-
-
-def box_of(domain: Domain) -> Box:
-    """The least and the largest value of every input of a domain."""
-    pairs = [(feature.low, feature.high) for feature in domain.features for _ in range(feature.width)]
-    low, high = np.array(pairs, dtype=np.float64).T
-    return low.copy(), high.copy()
-
-
-def units_of(domain: Domain) -> Array:
-    """The length of every input's range, rounded to a float; 1 where there is but one value."""
-    low, high = box_of(domain)
-    return np.where(high > low, high - low, 1.0)

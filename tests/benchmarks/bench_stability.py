@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from certifair.checks._stability.networks import Lipschitz, lipschitz
+from certifair.evidence.domain import box_of, units_of
 from certifair.individual.networks import network_of
 from certifair.spec.domain import Domain
 from certifair.spec.domain_file import load_domain
 from certifair.spec.lipschitz import Witness
 from certifair.spec.network import Network
-from certifair.stability import Proposal, box_of, propose, units_of
+from certifair.stability import Proposal, propose
 from certifair.stability.attack import attack
 
 MODELS = Path(__file__).parents[2].parent / "shared" / "models"
@@ -76,7 +77,7 @@ def floats(point: Any) -> Any:
 
 
 def row(name: str, network: Network, domain: Domain) -> list[str]:
-    box, units = box_of(domain), units_of(domain)
+    box, units = box_of(domain.features), units_of(domain.features)
     started = time.monotonic()
     proposal = propose(network, None, units)
     took = time.monotonic() - started
@@ -113,7 +114,7 @@ def beside(names: tuple[str, ...]) -> None:
     for name, network, domain in networks(list(names)):
         for engine in ("interior", "cvxpy"):
             started = time.monotonic()
-            found = propose(network, None, units_of(domain), engine=engine, seconds=300)
+            found = propose(network, None, units_of(domain.features), engine=engine, seconds=300)
             bound = "no bound" if found.witness is None else f"{found.witness.bound:.6g}"
             print(f"{name}, {engine}: {bound} in {time.monotonic() - started:.2f} s", flush=True)
 

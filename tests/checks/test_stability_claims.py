@@ -190,16 +190,14 @@ def with_proof(case: Case, witness: Witness, folder: Path) -> dict[str, Json]:
 
 def proposal(case: Case, folder: Path) -> Witness:
     from certifair.checks._stability.network_claim import network_of
-    from certifair.evidence.domain import box_of, features_of, units_of
+    from certifair.evidence.domain import features_of, place_of
     from certifair.stability import propose
 
     evidence = evidence_of(case, folder)
     (terms,) = (terms for terms in all_terms(evidence) if terms.id == "slope")
     network = network_of(evidence)
     assert not isinstance(network, str)
-    features = features_of(terms.domain or ())
-    box, units = (box_of(features), units_of(features)) if features else (None, None)
-    found = propose(network, box, units if terms.method == "ranges" else None, seconds=2)
+    found = propose(network, *place_of(features_of(terms.domain or ()), terms.method), seconds=2)
     assert found.witness is not None
     return found.witness
 

@@ -15,12 +15,13 @@ import pytest
 import torch
 
 from certifair.checks._stability.networks import Lipschitz, lipschitz, why_not
+from certifair.evidence.domain import box_of, units_of
 from certifair.individual.networks import network_of
 from certifair.spec.chain import chain_of
 from certifair.spec.domain_file import load_domain
 from certifair.spec.lipschitz import Witness, witness_from_json, witness_to_json
 from certifair.spec.network import Activation, Affine, LayerNorm, Network, Sum
-from certifair.stability import box_of, propose, units_of
+from certifair.stability import propose
 from tests.oracles.lipschitz_oracle import attack, ratio
 from tests.spec.lipschitz_cases import layered, random_network
 
@@ -69,7 +70,7 @@ def test_no_pair_beats_the_other_norms() -> None:
 def test_no_pair_beats_a_bound_on_a_trained_network(shared: Path, model: str) -> None:
     network = network_of(shared / "models" / f"{model}.onnx")
     domain = load_domain(shared / "models" / "domains" / f"{model.partition('/')[0]}.toml").domain
-    units, box = units_of(domain), box_of(domain)
+    units, box = units_of(domain.features), box_of(domain.features)
     reached = attack(network, *box, units, pairs=10_000, sought=100, steps=40)
     for where in (None, box):
         found = lipschitz(network, propose(network, where, units).witness, where, units)

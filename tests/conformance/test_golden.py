@@ -121,7 +121,7 @@ def test_every_stored_file_is_in_the_index() -> None:
         str(path.relative_to(FOLDER)) for step in ("accept", "reject") for path in (FOLDER / step).rglob("*.json")
     }
     assert {path for path in stored if ".evidence/" not in path} == named
-    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 2_500_000
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 3_000_000
 
 
 @pytest.mark.parametrize("name", sorted(path.name.split(".")[0] for path in (FOLDER / "keys").iterdir()))
@@ -706,3 +706,71 @@ def test_fewer_shares_are_supported(built: Built) -> None:
     content = certificate(hidden)
     assert product(entry_of(), content) == second(entry_of(), content) == "UNDECIDED"
     assert product(entry_of(evidence=str(evidence)), content) == "FAIL"
+
+
+STABLE = [name for name in CASES if name.startswith(("stability", "lipschitz", "projection"))]
+LITTLE = parse_decimal("0.00000001")
+
+
+@pytest.mark.parametrize("name", STABLE)
+def test_truth_knows_each_claim_about_stability(built: Built, name: str) -> None:
+    """What passes is true, up to the figure that decides it; what fails is not."""
+    predicate, people = built[name][1], people_in(built, name)
+    assert false_claims(predicate, people) == []
+    claims = [claim for claim in predicate["claims"] if claim["kind"] == "stability"]
+    for claim in claims:
+        assert claim["verdict"] != "PASS" or holds({**claim, "threshold": claim["estimate"]}, predicate, people)
+        assert claim["verdict"] != "FAIL" or not holds(claim, predicate, people)
+    assert claims
+
+
+def _beyond(claim: Json) -> Json:
+    """The claim with a threshold that is less true than what is known to be so."""
+    worse = claim["upper"] if claim["comparator"] == ">=" else claim["lower"]
+    value = parse_decimal(worse) + (LITTLE if claim["comparator"] == ">=" else -LITTLE)
+    return {**claim, "threshold": format_decimal(value)}
+
+
+@pytest.mark.parametrize(("name", "form"), [("stability", "treatment"), ("stability", "differentiable"),
+    ("stability", "radius"), ("stability-kink", "radius"), ("stability-kink", "differentiable"),
+    ("stability-joint", "radius"), ("stability-conditions", "radius")])  # fmt: skip
+def test_truth_knows_what_is_false_of_a_layer(built: Built, name: str, form: str) -> None:
+    """Where the claim's two ends meet, truth has the same figure, found by itself."""
+    predicate, people = built[name][1], people_in(built, name)
+    (claim,) = (claim for claim in predicate["claims"] if claim["form"] == form)
+    assert not holds(_beyond(claim), predicate, people)
+
+
+def test_truth_knows_what_is_false_of_changes_and_networks(built: Built) -> None:
+    """Truth only tries some: what a newcomer is known to move; the steepest of many points."""
+    for name, form, share in (("stability", "sensitivity", "0.9"), ("lipschitz-fail", "lipschitz", "0.999"),
+                              ("lipschitz-served", "lipschitz", "0.6")):  # fmt: skip
+        predicate, people = built[name][1], people_in(built, name)
+        claim = next(claim for claim in predicate["claims"] if claim["form"] == form)
+        known = parse_decimal(claim["upper" if claim["lower"] == "0" else "lower"])
+        false = {**claim, "threshold": format_decimal(known * parse_decimal(share))}
+        assert not holds(false, predicate, people)
+
+
+def test_looser_bounds_of_a_network_are_supported(built: Built) -> None:
+    """Who proves less claims less; the verdict is then the worse one."""
+    evidence, predicate = built["lipschitz-proven"]
+    wider = edited(predicate, bound("all", "lipsdp", "1.36"), witness("all", least="1"), rederived)
+    entry, content = entry_of(evidence=str(evidence)), certificate(wider)
+    assert product(entry, content) == second(entry_of(), content) == "PASS"
+    content = certificate(edited(wider, bound("all", "lipsdp", "1.37"), rederived))
+    assert product(entry, content) == second(entry_of(), content) == "UNDECIDED"
+    evidence, predicate = built["lipschitz-fail"]
+    hidden = edited(predicate, witness("all", least="1.2"), rederived)
+    entry, content = entry_of(evidence=str(evidence)), certificate(hidden)
+    assert product(entry_of(), content) == second(entry_of(), content) == hidden["verdict"] == "UNDECIDED"
+    assert product(entry, content) == "FAIL"
+
+
+def test_a_network_may_be_as_smooth_as_the_verifier_proves(built: Built) -> None:
+    """What is published leaves room for other machines; a verifier compares it with bounds that do not."""
+    evidence, predicate = built["lipschitz-proven"]
+    own = derive(load(read_contents(evidence), "evidence"), published=False)["claims"]
+    tightest = edited(predicate, put("claims", own))
+    assert own[0]["witness"] != predicate["claims"][0]["witness"]
+    assert product(entry_of(evidence=str(evidence)), certificate(tightest)) == predicate["verdict"]

@@ -91,10 +91,11 @@ STORED = {
     "individual-example-changes-hours", "individual-statement", "individual-estimate", "domain-of-a-replay",
     "individual-scores", "individual-certified", "individual-outside-denied", "individual-domain-falsified-doubled",
     "individual-eps", "individual-example-swapped",
-    "stability-passes-over-fail", "stability-another-epsilon", "stability-claims-disagree", "treatment-shown-more-than-can-be",
-    "treatment-unequal-conditions", "share-names-nobody", "radius-of-another-decade", "change-joins-more-than-the-largest",
-    "lipschitz-bound-below-least", "lipschitz-proof-of-another-file", "stability-of-scores", "decade-of-no-batch",
-    "treatment-lowered", "treatment-favours-the-other", "radius-raised", "change-of-whom", "lipschitz-bound-tightened",
+    "stability-passes-over-fail", "stability-another-epsilon", "stability-claims-disagree",
+    "treatment-shown-more-than-can-be", "treatment-unequal-conditions", "share-names-nobody",
+    "radius-of-another-decade", "change-joins-more-than-the-largest", "lipschitz-bound-below-least",
+    "lipschitz-proof-of-another-file", "stability-of-scores", "decade-of-no-batch", "treatment-lowered",
+    "treatment-favours-the-other", "radius-raised", "change-of-whom", "lipschitz-bound-tightened",
     "lipschitz-least-raised", "lipschitz-in-other-units",
 }  # fmt: skip
 Json = dict[str, Any]

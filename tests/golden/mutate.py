@@ -388,24 +388,39 @@ def _core(predicate: Json) -> Json:
     for key in ("uri", "registration", "registeredAt"):
         found["policy"].pop(key)
     for claim in found["claims"]:
-        if claim["kind"] == "population":
-            for key in ("reason", "neededSampleSize", "verdict", "lower", "upper", "bound"):
-                claim.pop(key)
-            claim["witness"].pop("rows")
-            for cell in claim["witness"]["cells"]:
-                cell.pop("interval")
-                cell.pop("oneSided")
-        if claim["kind"] == "replay":
-            for key in ("reason", "verdict", "estimate", "lower", "upper"):
-                claim.pop(key)
-            for key in ("counted", "undecided", "certain", "worst"):
-                claim["witness"].pop(key)
-        if claim["kind"] == "individual":
-            bare_shares(claim)
-        if claim["form"] == "lipschitz":
-            bare_bounds(claim)
-        if claim["form"] == "skipped":
-            claim.pop("reason")
-        if claim["form"] in ("weighted", "bound"):
-            bare_averages(claim)
+        bare = BARE.get(claim["kind"], BARE.get(claim["form"]))
+        if bare is not None:
+            bare(claim)
     return found
+
+
+def _bare_intervals(claim: Json) -> None:
+    for key in ("reason", "neededSampleSize", "verdict", "lower", "upper", "bound"):
+        claim.pop(key)
+    claim["witness"].pop("rows")
+    for cell in claim["witness"]["cells"]:
+        cell.pop("interval")
+        cell.pop("oneSided")
+
+
+def _bare_replay(claim: Json) -> None:
+    for key in ("reason", "verdict", "estimate", "lower", "upper"):
+        claim.pop(key)
+    for key in ("counted", "undecided", "certain", "worst"):
+        claim["witness"].pop(key)
+
+
+def _bare_reason(claim: Json) -> None:
+    claim.pop("reason")
+
+
+BARE: dict[str, Callable[[Json], None]] = {
+    "population": _bare_intervals,
+    "replay": _bare_replay,
+    "individual": bare_shares,
+    "lipschitz": bare_bounds,
+    "skipped": _bare_reason,
+    "weighted": bare_averages,
+    "bound": bare_averages,
+}
+"""By kind or form: a claim without bounds that may be wider, and what follows from them."""

@@ -292,13 +292,12 @@ def _range(mutator: Draws, predicate: Json) -> None:
     draw, claim = mutator.draw, _claim(mutator, predicate, "lipschitz")
     item = draw.choice(claim["domain"])
     key = draw.choice(["low", "high", "eps", "kind", "values", "column"])
-    item[key] = draw.choice(
-        {
-            "kind": ["integer", "continuous", "category", "number"],
-            "values": [[], ["f"], ["m", "f"], ["f", "m", "x"]],
-            "column": ["sex", "hours", "age"],
-        }.get(key, ["0", "1", "6", "7", "0.5", "-1", None])
-    )
+    others: dict[str, list[Any]] = {
+        "kind": ["integer", "continuous", "category", "number"],
+        "values": [[], ["f"], ["m", "f"], ["f", "m", "x"]],
+        "column": ["sex", "hours", "age"],
+    }
+    item[key] = draw.choice(others.get(key, ["0", "1", "6", "7", "0.5", "-1", None]))
 
 
 def _demand(mutator: Draws, predicate: Json) -> None:

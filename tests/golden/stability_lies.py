@@ -189,7 +189,7 @@ def _networks() -> Lies:
         "proof-missing": (PROVEN, [witness("all", proof=None)]),
         "proof-of-another-file": (PROVEN, [witness("all", proof=NOBODY)]),
         "proof-without-material": (PROVEN, [_without_proofs]),
-        "proof-of-norms": (PROVEN, [lambda p: claim_of(p, "all")["witness"]["bounds"].pop(), witness("all", least=None)]),
+        "proof-of-norms": (PROVEN, [witness("all", bounds=[one], least=None)]),
         "another-model": (NETWORK, [witness("all", model=NOBODY)]),
         "another-preprocessing": (NETWORK, [witness("all", preprocessing=NOBODY)]),
         "domain-missing": (NETWORK, [member("here", "domain", None)]),
@@ -304,7 +304,8 @@ def stability_lies() -> Lies:
         "radius-of-a-kink": (KINK, [
             worst("far", radius="0.5"), witness("far", atMost=None, zero=0, decades=[
                 {"exponent": -1, "batches": 1}, {"exponent": 0, "batches": 1}])]),
-        "treatment-distance-lowered": ("stability-joint", [witness("unlike", distance="0"), worst("unlike", distance="0")]),
+        "treatment-distance-lowered": ("stability-joint", [
+            witness("unlike", distance="0"), worst("unlike", distance="0")]),
         "treatment-nobody-asked-for": (KINK, [lambda p: p["claims"].pop()]),
         "stability-undecided-counted": ("stability-undecided", [witness(name, counted=2, undecided=0, **more)
             for name, more in (("unlike", {}), ("smooth", {"differentiable": 2}), ("moved", {}),

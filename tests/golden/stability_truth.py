@@ -168,7 +168,7 @@ def _shifts(nu: Sequence[Fraction], rows: Rows, n: int) -> list[Fraction]:
 def _optimal(found: Solved, epsilon: Fraction) -> bool:
     """Rows hold, and only those at an end push, away from it. y is the clipped value by construction."""
     pairs = zip(found.values, found.multipliers, strict=True)
-    return all(abs(v) <= epsilon and (nu == 0 or nu * v >= 0 and abs(v) == epsilon) for v, nu in pairs)
+    return all(abs(v) <= epsilon and (nu == 0 or (nu * v >= 0 and abs(v) == epsilon)) for v, nu in pairs)
 
 
 # ------------------------------------------------------------------------------------------------------ the derivative
@@ -293,11 +293,10 @@ def _changes(claim: Json, members: Sequence[Person], about: About, layer: Layer)
     scores = [layer.lower - 1, layer.lower, layer.upper, layer.upper + 1]
     for _ in range(EVENTS):
         i, like = draw.randrange(len(members)), draw.choice(members)
-        kept = [k for k in range(len(members)) if k != i]
         action = draw.choice(["leave", "join", "join", "change"])
-        newcomer = {**like, "score": draw.choice(scores)} if action == "join" else {**like, "score": members[i]["score"]}
-        kept = list(range(len(members))) if action == "join" else kept
-        after = [members[k] for k in kept] + ([] if action == "leave" else [newcomer])
+        kept = [k for k in range(len(members)) if action == "join" or k != i]
+        score = draw.choice(scores) if action == "join" else members[i]["score"]
+        after = [members[k] for k in kept] + ([] if action == "leave" else [{**like, "score": score}])
         _, _, solved = _solved(claim, after, about, layer)
         if solved is not None:
             most = max([most, *(abs(solved.y[at] - before.y[k]) for at, k in enumerate(kept))])
@@ -306,13 +305,12 @@ def _changes(claim: Json, members: Sequence[Person], about: About, layer: Layer)
 
 # --------------------------------------------------------------------------------------------------------- the network
 def steepest(network: Small, domain: Sequence[Json] | None, method: str, box: tuple[float, float]) -> float:
-    """A slope that the network has: the largest of many points of its domain (or of all inputs) with values in a box."""
+    """A slope that the network has: the largest of many points of its domain or of all inputs, values in a box."""
     (first, (second,)), (biases, (bias,)) = network.weights, network.biases
     weights, out, shift = np.array(first), np.array(second), np.array(biases)
     ends = [(-1e3, 1e3)] * weights.shape[1]
     if domain is not None:
-        wide = [[(0.0, 1.0)] * len(r["values"]) if r["values"] else [(float(r["low"]), float(r["high"]))] for r in domain]
-        ends = [end for part in wide for end in part]
+        ends = [end for item in domain for end in _ends(item)]
     low, high = np.array(ends).T
     units = np.where((high > low) & (method == "ranges"), high - low, 1.0)
     draws = np.random.default_rng(7).random((4000, len(ends)))
@@ -321,6 +319,10 @@ def steepest(network: Small, domain: Sequence[Json] | None, method: str, box: tu
     values = np.maximum(hidden, 0) @ out + bias
     slopes = np.unique(hidden[(box[0] < values) & (values < box[1])] > 0, axis=0)
     return max((float(np.linalg.norm((out * slope) @ weights * units)) for slope in slopes), default=0.0)
+
+
+def _ends(item: Json) -> list[tuple[float, float]]:
+    return [(0.0, 1.0)] * len(item["values"]) if item["values"] else [(float(item["low"]), float(item["high"]))]
 
 
 def lipschitz(claim: Json, network: Small, layer: Json | None) -> bool:

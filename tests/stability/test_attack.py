@@ -15,11 +15,12 @@ import torch
 
 from certifair.checks._forward import evaluate
 from certifair.checks._stability.networks import lipschitz
+from certifair.evidence.domain import box_of, units_of
 from certifair.individual.networks import network_of
 from certifair.spec.domain_file import load_domain
 from certifair.spec.lipschitz import Witness
 from certifair.spec.network import Activation, Affine, LayerNorm, Network, Sum
-from certifair.stability import box_of, propose, units_of
+from certifair.stability import propose
 from certifair.stability._derivative import Trace
 from certifair.stability.attack import Attack, attack
 from tests.spec.lipschitz_cases import layered, random_network
@@ -221,8 +222,8 @@ def test_no_pair_beats_a_bound_of_a_freshly_trained_network(kind: str) -> None:
 def test_no_pair_beats_a_bound_of_a_published_network(shared: Path, model: str) -> None:
     network = network_of(shared / "models" / f"{model}.onnx")
     domain = load_domain(shared / "models" / "domains" / f"{model.partition('/')[0]}.toml").domain
-    units = units_of(domain)
-    for where in (None, box_of(domain)):
+    units = units_of(domain.features)
+    for where in (None, box_of(domain.features)):
         proposal = propose(network, where, units)
         bound = lipschitz(network, proposal.witness, where, units).bound
         assert bound is not None

@@ -14,11 +14,12 @@ import pytest
 
 from certifair.checks._stability.networks import lipschitz
 from certifair.errors import InputError
+from certifair.evidence.domain import box_of, units_of
 from certifair.individual.networks import network_of
 from certifair.spec.chain import chain_of
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.network import Activation, Affine, Network
-from certifair.stability import box_of, propose, units_of
+from certifair.stability import propose
 from certifair.stability._problem import least_rho, problem_of
 from certifair.stability._sequential import sequential
 from certifair.stability.api import Engine
@@ -206,5 +207,5 @@ def test_units_and_box_of_a_domain() -> None:
         Feature("c", "continuous", 2.5, 2.5),
     )
     domain = Domain("d", features)
-    assert units_of(domain).tolist() == [90, 1, 1, 1]
-    assert [end.tolist() for end in box_of(domain)] == [[10, 0, 0, 2.5], [100, 1, 1, 2.5]]
+    assert units_of(domain.features).tolist() == [90, 1, 1, 1]
+    assert [end.tolist() for end in box_of(domain.features)] == [[10, 0, 0, 2.5], [100, 1, 1, 2.5]]

@@ -15,7 +15,7 @@ from certifair.checks._stability.solution import Undecided
 from certifair.checks.base import Measured
 from certifair.errors import InputError
 from certifair.evidence.bundle import PATHS
-from certifair.evidence.domain import box_of, features_of, units_of
+from certifair.evidence.domain import features_of, place_of
 from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.proofs import read_proofs
 from certifair.exact.decimals import PLACES, round_down, round_up, sqrt_up
@@ -66,10 +66,7 @@ def _bounds(terms: Terms, evidence: Evidence, proof: witnesses.Witness | None) -
     network = network_of(evidence)
     if isinstance(network, str):
         return None, network
-    features = features_of(terms.domain or ())
-    box = None if terms.method == "everywhere" else box_of(features)
-    units = units_of(features) if terms.method == "ranges" else None
-    found = lipschitz(network, proof, box, units)
+    found = lipschitz(network, proof, *place_of(features_of(terms.domain or ()), terms.method))
     return found, "" if found.rungs else f"the network {found.reason}"
 
 
