@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from certifair import checks
 from certifair.checks.base import Check, Context, Judgement, figures, require
-from certifair.errors import PolicyError
 from certifair.exact.decimals import PLACES, parse_decimal, round_up
 from certifair.spec import Json
 from certifair.spec.terms import Terms, statement
@@ -17,11 +16,8 @@ if TYPE_CHECKING:
 
 
 def measure_claim(terms: Terms, evidence: Evidence, context: Context) -> Json:
-    """The claim that the evidence supports. Raises PolicyError where this version has no check of that kind."""
-    check = checks.get(terms.kind, terms.form)
-    if check is None:
-        what = f"property {terms.id!r}: this version has no check of kind {terms.kind!r}"
-        raise PolicyError(what, advice="leave it out: what is not checked is not certified")
+    """The claim that the evidence supports. Raises InputError where the evidence is not of that kind."""
+    check = check_of(terms)
     measured = check.measure(terms, evidence, context)
     return assemble(check, terms, measured.witness, measured.extra, context)
 
@@ -63,9 +59,9 @@ def _check_gap(claim: Json, judgement: Judgement) -> None:
 
 
 def check_of(terms: Terms) -> Check:
-    """The check that answers a claim which matches the schema."""
+    """The check that answers a claim of a policy, or one which matches the schema."""
     check = checks.get(terms.kind, terms.form)
-    assert check is not None, "the schema admits only kinds that have a check"
+    assert check is not None, "policies and the schema admit only kinds that have a check"
     return check
 
 

@@ -57,6 +57,7 @@ class Sample:
     system: str = "frozen = true\nheld_out = true"
     multipliers: Sequence[tuple[str, str, float]] | None = None
     witness: bytes | None = None
+    gradients: bytes | None = None
     properties: list[str] = field(default_factory=list)
     model: bytes | None = None
     preprocessing: Inputs | None = None
@@ -177,8 +178,9 @@ def contents_of(sample: Sample) -> Contents:
         batch, row, value = zip(*sample.multipliers, strict=True) if sample.multipliers else ((), (), ())
         table = {"batch_id": pa.array(batch, pa.string()), "row": pa.array(row, pa.string())}
         contents["multipliers"] = table_bytes(pa.table({**table, "multiplier": pa.array(value, pa.float64())}))
-    if sample.witness is not None:
-        contents["witness"] = sample.witness
+    for role in ("witness", "gradients"):
+        if getattr(sample, role) is not None:
+            contents[role] = getattr(sample, role)
     contents["manifest"] = manifest_of(contents, [])
     return contents
 

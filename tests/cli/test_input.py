@@ -120,13 +120,15 @@ def test_wrong_calls(certifair: Run, tmp_path: Path) -> None:
         assert done.code == 2, (name, done.err)
         assert done.err, name
         assert not out.exists(), name
-    (tmp_path / "kind.toml").write_text(POLICY.replace('"feasibility"', '"stability"'))
+    (tmp_path / "kind.toml").write_text(
+        POLICY.replace('"feasibility"', '"stability"').replace("epsilon = 0.5", "min_radius = 0")
+    )
     assert (
         certifair("ingest", tmp_path / "data.csv", "--policy", tmp_path / "kind.toml", "--out", tmp_path / "k").code
         == 0
     )
     done = certifair("certify", tmp_path / "k", "--key", key, "--out", out)
-    assert (done.code, "no check of kind 'stability'" in done.err) == (2, True)
+    assert (done.code, "none served these predictions" in done.err) == (2, True)
     assert certifair(*certify).code == 0
     gate = ("gate", out, "--public-key", tmp_path / "key.pub.pem", "--policy")
     assert certifair(*gate, tmp_path / "policy.toml", "--output", "tekst").code == 2

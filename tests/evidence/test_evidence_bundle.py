@@ -41,6 +41,7 @@ SAMPLE = Sample(
     properties=[property_of(Question("equalized_odds", ("g",), DECLARED, Fraction(1)))],
     model=b"weights",
     witness=b"{}",
+    gradients=b'{"format":"certifair-gradients/0"}',
     preprocessing=Inputs((Input("x", "number"), Input("job", "category", ("x", "z")))),
     inputs={
         "x": [0.5, 1.0, -2.0, 0.0],
@@ -102,7 +103,7 @@ def test_a_bundle_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert evidence.values["h"] == ("x", "y", "z")
     assert evidence.multipliers == {"p": {"g: a - b": 0.5}, "q": {}}
     assert [item["role"] for item in evidence.materials] == list(PATHS)
-    assert [item["rowCount"] for item in evidence.materials] == [4, 4, 1, None, None, None, None, None, None]
+    assert [item["rowCount"] for item in evidence.materials] == [4, 4, 1, *[None] * 7]
     assert evidence.model == b"weights"
     assert evidence.inputs is not None
     assert evidence.inputs.tolist() == [[0.5, 1, 0], [1, 0, 0], [-2, 0, 1], [0, 1, 0]]

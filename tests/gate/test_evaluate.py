@@ -146,7 +146,10 @@ CASES: dict[str, tuple[str, Verdict]] = {
     "less confidence": (demand(kind="population", epsilon="0.5", confidence="0.9"), PASS),
     "repeated looks": (demand(kind="population", epsilon="0.9", method="beta_mixture"), UNDECIDED),
     "decisions at another threshold": (demand(kind="population", epsilon="0.9", threshold="0.6"), UNDECIDED),
-    "a kind that nobody certifies yet": (demand(kind="stability", epsilon="1"), UNDECIDED),
+    "a layer that nobody certified": (
+        demand(kind="stability", epsilon=None, max_treatment_difference="1"),
+        UNDECIDED,
+    ),
     "one of two demands fails": (demand(id="a") + demand(id="b", epsilon="0.1"), FAIL),
     "one of two demands is unanswered": (demand(id="a") + demand(id="b", map="scores"), UNDECIDED),
     "a box that the owner did not certify": ("[layer]\nlower = 0\nupper = 1\n" + demand(), UNDECIDED),

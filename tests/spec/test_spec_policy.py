@@ -65,6 +65,7 @@ validation = 0.2
 loss = "mse"
 penalty = 1.5
 hide_sensitive = true
+audit = 2
 
 [layer]
 metric = "conditional_parity"
@@ -195,6 +196,7 @@ def test_every_key_is_read() -> None:
         "loss": "mse",
         "penalty": Fraction(3, 2),
         "hide_sensitive": True,
+        "audit": 2,
     }
     assert vars(policy.gate) == {
         "max_age_days": 30,
