@@ -308,6 +308,7 @@ def copied(built: Built, tmp_path: Path) -> tuple[Json, Path]:
 def copy_with(path: str, built: Built, tmp_path: Path) -> tuple[Json, Path]:
     """A bundle that has this file."""
     names = dict.fromkeys(("model.onnx", "preprocessing.json", PATHS["witness"]), "individual-finite")
+    names[PATHS["gradients"]] = "lipschitz-proven"
     return copy_of(names.get(path, "projection"), built, tmp_path)
 
 

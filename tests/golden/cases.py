@@ -63,7 +63,8 @@ def pinned(name: str) -> PinnedKey:
 class Case:
     """One run. `columns` are those of its table: sex, age, region, label, score, served, batch, split; those of its
     inputs too where the bundle holds a `network`, the dual variables where the people were served through a `log`.
-    `trees` are proofs about the domain, by property, `proofs` those of Lipschitz bounds.
+    `trees` are proofs about the domain, by property, `proofs` those of Lipschitz bounds, `gradients`
+    the record of a training.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Case:
     network: Small | None = None
     trees: Mapping[str, Tree] = field(default_factory=dict)
     proofs: Mapping[str, lipschitz.Witness] = field(default_factory=dict)
+    gradients: bytes | None = None
     multipliers: Mapping[str, list[Any]] | None = None
     log: Logged | None = None
     serial: str = field(default="")
@@ -113,22 +115,25 @@ class Case:
         multipliers = None if self.multipliers is None else pa.table(dict(self.multipliers))
         ingest(pa.table(columns), policy, out, multipliers)
         if self.network is not None:
-            add_network(out, columns, self.network)
+            add_network(out, columns, self.network, self.gradients)
         if self.trees:
             add_trees(out, self.trees)
         if self.proofs:
             add_proofs(out, self.proofs)
 
 
-def add_network(run: Path, columns: Columns, network: Small) -> None:
-    """The network, its preprocessing and everybody's inputs come into a bundle that has none."""
+def add_network(run: Path, columns: Columns, network: Small, gradients: bytes | None) -> None:
+    """The network, its preprocessing and everybody's inputs come into a bundle that has none; a record of training."""
     contents = read_contents(run)
     data, inputs = read_columns(contents["data"], "data"), network.inputs.bundled(pa.table(columns))
     for name in inputs.column_names:
         data = data.append_column(name, inputs[name])
     contents |= {"data": table_bytes(data), "model": network.model, "preprocessing": network.inputs.to_bytes()}
+    if gradients is not None:
+        contents["gradients"] = gradients
     contents["manifest"] = manifest_of(contents, strict_json(contents["manifest"])["exclusions"])
     for role, content in contents.items():
+        (run / PATHS[role]).parent.mkdir(exist_ok=True)
         (run / PATHS[role]).write_bytes(content)
 
 

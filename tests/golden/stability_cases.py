@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 
+from certifair.evidence.canonical import canonical
 from certifair.spec.lipschitz import Pair, Witness
 from tests.golden.cases import LAYER, NETWORKED, Case, Columns, changed, head, people, projected, scored
 from tests.golden.individual_cases import FINITE, applicants
@@ -19,6 +20,14 @@ POINTS = {
     "here": ([0.08, 0.77, 1.13, 1.4], [0.42, 0.49, 0.77, 1.78]),
     "ranges": ([0.16, 0.87, 1.48, 1.61], [0.19, 0.85, 0.44, 1.88]),
 }
+# A record of a training that never was: what it says is nobody's business but its format.
+RECORD = canonical({
+    "format": "certifair-gradients/0", "seed": 1, "dtype": "float32", "batches": [{
+        "batch": 0, "people": 20, "rows": 1, "active": 1, "clipped": 0, "directions": 2, "step": "0.001",
+        "delta": "0.000000000001", "difference": "0.000000002", "bound": "0.000000003", "kink": None,
+        "cvxpylayers": {"people": 0, "difference": None, "tolerance": None, "reason": "not installed"},
+    }],
+})  # fmt: skip
 
 
 def proofs() -> dict[str, Witness]:
@@ -115,6 +124,7 @@ def stability_cases() -> list[Case]:
                 verdict,
                 network=CREDIT,
                 proofs=proofs(),
+                gradients=RECORD if verdict == "PASS" else None,
             )
             for name, limits, verdict in (
                 ("lipschitz-proven", ("1.36", "1.41", "4.98"), "PASS"),
