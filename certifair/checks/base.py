@@ -175,6 +175,11 @@ def shorten(value: Fraction) -> str:
     return f"{Decimal(value.numerator) / Decimal(value.denominator):.3e}"
 
 
+def brief(value: Fraction, digits: int = 3) -> str:
+    """So many significant digits, for reading only."""
+    return f"{Decimal(value.numerator) / Decimal(value.denominator):.{digits}g}"
+
+
 def check_cells(cells: Sequence[Json], terms: Terms) -> None:
     """The cells must be those of the terms, in order."""
     require(len(cells) == len(terms.cells), "cells are missing or too many")

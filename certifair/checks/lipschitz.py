@@ -11,7 +11,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, final
 
-from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, require
+from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, brief, require
 from certifair.checks.individual import check_domain
 from certifair.exact.decimals import PLACES, format_decimal, parse_decimal
 from certifair.spec import Json
@@ -81,7 +81,7 @@ class Lipschitz(Check):
             verdict = Verdict.FAIL
         else:
             verdict = Verdict.PASS if upper <= terms.threshold and not far else Verdict.UNDECIDED
-        reason = FAR if far else f"it is proven to lie between {float(lower):.6g} and {float(upper):.6g}"
+        reason = FAR if far else f"it is proven to lie between {brief(lower, 6)} and {brief(upper, 6)}"
         demanded = f"{reason}, demanded at most {format_decimal(terms.threshold)}"
         text = "" if verdict is Verdict.PASS else reason if far else demanded
         return Judgement(verdict, text, estimate=upper, lower=lower, upper=upper, sample_size=context.n)

@@ -18,11 +18,9 @@ what is published has MARGIN·r for r, which is a bound as well, and contains wh
 
 from __future__ import annotations
 
-from decimal import Decimal
-from fractions import Fraction
 from typing import TYPE_CHECKING, final
 
-from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, require
+from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, brief, require
 from certifair.exact.decimals import format_decimal, parse_decimal
 from certifair.spec import Json
 from certifair.spec.terms import Terms
@@ -107,12 +105,7 @@ def _reason(terms: Terms, verdict: Verdict, witness: Json, unbounded: str) -> st
         return ""
     if verdict is Verdict.UNDECIDED and witness["undecided"]:
         return unbounded
-    certain, upper = (_short(parse_decimal(text)) for text in (witness["certain"], witness["worst"]["upper"]))
+    certain, upper = (brief(parse_decimal(text)) for text in (witness["certain"], witness["worst"]["upper"]))
     least = f"a score is at least {certain} off, " if verdict is Verdict.FAIL else ""
     demand = format_decimal(terms.threshold)
     return f"{least}that of row {witness['worst']['row']} may be {upper} off, demanded at most {demand}"
-
-
-def _short(value: Fraction) -> str:
-    """Three digits, for reading only."""
-    return f"{Decimal(value.numerator) / Decimal(value.denominator):.3g}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, final
 
-from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, require
+from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, brief, require
 from certifair.exact.decimals import PLACES, format_decimal, parse_decimal, parse_dyadic
 from certifair.spec import Json
 from certifair.spec.terms import Terms
@@ -98,7 +98,7 @@ def _reason(terms: Terms, witness: Json, verdict: Verdict, lower: Fraction | Non
         return ""
     if verdict is Verdict.UNDECIDED and witness["undecided"]:
         return f"{witness['undecided']} of {witness['batches']} batches are undecided"
-    ends = " and ".join("?" if end is None else f"{float(end):.6g}" for end in (lower, upper))
+    ends = " and ".join("?" if end is None else brief(end, 6) for end in (lower, upper))
     demand = "at least" if terms.comparator == ">=" else "at most"
     return f"it lies between {ends}{_where(witness)}, demanded {demand} {format_decimal(terms.threshold)}"
 

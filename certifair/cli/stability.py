@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from certifair.spec.lipschitz import Witness
 
 SECONDS: Final = 10.0
+LARGEST: Final = 1 << 28
+"""Bytes of a proof that is read."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     for out in (args.json, args.witness):
         if out is not None:
             check_out(out, *inputs)
+    if args.json is not None and args.witness is not None and args.json.resolve() == args.witness.resolve():
+        raise InputError("and --witness are one file", where="--json", advice="choose another name")
     threshold = None if args.threshold is None else _number(args.threshold)
     asked = bounds.asked(args.model, args.domain, args.units)
     witness, why = (_read(args.check), "") if args.check is not None else bounds.proposed(asked, args.time)
@@ -95,7 +99,7 @@ def _read(path: Path) -> Witness:
     from certifair.spec.lipschitz import witness_from_json
 
     try:
-        return witness_from_json(json.loads(read_input(path)))
+        return witness_from_json(json.loads(read_input(path, limit=LARGEST)))
     except (ValueError, RecursionError) as error:
         raise InputError(f"is no proof: {str(error)[:200]}", where=str(path)) from None
 

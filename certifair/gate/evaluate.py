@@ -189,9 +189,10 @@ def _same_layer(claim: Json, policy: Policy) -> bool:
     """The layer is that onto the relying party's set, where its policy describes one."""
     layer = policy.layer
     witness = claim["witness"].get("served") or claim["witness"]
-    if "layer" not in witness or layer is None or layer.epsilon is None:
+    if "layer" not in witness or layer is None:
         return True
-    own = {"epsilon": layer.epsilon, "lower": layer.lower, "upper": layer.upper}
+    own = {"lower": layer.lower, "upper": layer.upper}
+    own |= {} if layer.epsilon is None else {"epsilon": layer.epsilon}
     return all(parse_decimal(witness["layer"][name]) == value for name, value in own.items())
 
 
@@ -209,7 +210,7 @@ def _same_domain(own: Terms, item: Property, policy: Policy) -> bool:
     for one in own.domain:
         free = one.column in own.sensitive_features or bool(one.eps)
         if one.kind == "category":
-            same = not free or known.get(one.column, set()) <= set(one.values)
+            same = one.column not in declared and (not free or known.get(one.column, set()) <= set(one.values))
         else:
             needed = free or own.form != "rows"
             same = not needed or declared.get(one.column) == (one.kind, one.low, one.high)

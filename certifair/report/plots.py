@@ -26,6 +26,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#0
 """Okabe and Ito's, which colour-blind people can tell apart."""
 _STYLES = ("-", "--", ":", "-.")
 _BINS = 40
+_DRAWN = 1e300
 
 
 def plot_history(history: Sequence[Mapping[str, Any]], epsilon: float | None = None, form: Format = "png") -> bytes:
@@ -161,6 +162,8 @@ def plot_bounds(bounds: Mapping[str, float], least: float | None = None, form: F
     """
     if not bounds:
         raise InputError("there is no bound to draw", advice="only networks of known layers have one")
+    if max(bounds.values()) > _DRAWN:
+        raise InputError(f"a bound above {_DRAWN:g} cannot be drawn", advice="leave the picture out")
     figure, (axis,) = _figure(1)
     shown = [*bounds.items(), *([] if not least else [("two points found", least)])]
     colours = [COLOURS[0]] * len(bounds) + [COLOURS[1]]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Ends = tuple[Array, Array]
 
 MOST_NUMBERS: Final = 1 << 26
-"""Of one matrix."""
+"""Of one matrix, and of the matrices of all curves."""
 
 
 @final
@@ -147,6 +147,11 @@ class _Builder:
 
         from certifair.exact.quadratic import widened
 
+        size = self._width * sum(curve.width for curve in self._curves)
+        if size > MOST_NUMBERS:
+            raise ValueError(
+                f"has functions that depend on each other by {size} numbers; at most {MOST_NUMBERS} are followed"
+            )
         curves = [dataclasses.replace(curve, z=widened(curve.z, self._width)) for curve in self._curves]
         return Chain(self._network.inputs, tuple(curves), widened(self._slots[self._network.output], self._width))
 

@@ -213,7 +213,7 @@ def test_an_undecided_event_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         answers = {wrong: Undecided("so it is")}
 
-        monkeypatch.setattr(moves, "moved_by", lambda p, s, event, answers=answers: answers.get(event, fine))
+        monkeypatch.setattr(moves, "moved_by", lambda p, s, event, most, answers=answers: answers.get(event, fine))
         found = all_moves(problem, solution)
         assert isinstance(found, Undecided)
         assert found.reason == f"{words}: so it is"

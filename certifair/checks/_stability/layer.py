@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from certifair.checks._stability.differentiable import Differentiable, differentiable
-from certifair.checks._stability.moves import all_moves
+from certifair.checks._stability.moves import MOST_WORK, Moves, all_moves
 from certifair.checks._stability.normal_cone import root
 from certifair.checks._stability.problem import Batch, Member, batches_of
 from certifair.checks._stability.radius import radius
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from certifair.evidence.bundle import Evidence
 
 T = TypeVar("T")
+MOST_WORK_IN_ALL: Final = 1_000_000
+"""Pieces of all batches, times rows: about a quarter of an hour."""
 LISTED: Final = 100
 """Batches at which the projection is not differentiable that a claim names."""
 
@@ -115,12 +117,13 @@ def measure(terms: Terms, evidence: Evidence) -> Measured:
     layer, batches = layer_of(terms, evidence), solved(terms, evidence)
     tally = _Tally(batches)
     own = _MEASURES[terms.form](tally, evidence)
+    distances = [one.distance for one in batches if one.batch.name not in tally.reasons]
     witness = {
         "layer": described(layer),
         "batches": len(batches),
-        "counted": len(batches) - len(tally.reasons),
+        "counted": len(distances),
         "undecided": len(tally.reasons),
-        "distance": round_up(max((one.distance for one in batches), default=Fraction(0)), PLACES),
+        "distance": round_up(max(distances, default=Fraction(0)), PLACES),
         **own,
     }
     return Measured(witness, {"reason": tally.why} if tally.reasons else {})
@@ -255,11 +258,27 @@ def _decade(value: Fraction) -> int:
     return exponent
 
 
+@final
+class _Budget:
+    """What may be spent on who moves whom, in all batches together; the same on every machine."""
+
+    def __init__(self) -> None:
+        self._left = MOST_WORK_IN_ALL
+
+    def moves(self, one: Solved, solution: Solution) -> Moves | Undecided:
+        """A batch without an answer has cost what it might."""
+        most = min(MOST_WORK, self._left)
+        found = all_moves(one.batch.problem, solution, most)
+        self._left -= found.work if isinstance(found, Moves) else most
+        return found
+
+
 def _sensitivity(tally: _Tally, evidence: Evidence) -> Json:
     """`joining` is attained, as anybody may join; `score` and `tolerance` are derivatives, where there are any."""
     worst, most, joining = None, Fraction(-1), None
     scores, tolerances = [], []
-    for one, found in tally.decided(lambda solved, solution: all_moves(solved.batch.problem, solution)):
+    budget = _Budget()
+    for one, found in tally.decided(budget.moves):
         members = one.batch.problem.members
         if found.joining is not None:
             joining = max(joining or Fraction(0), found.joining.moved.largest)

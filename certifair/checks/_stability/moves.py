@@ -39,6 +39,8 @@ from certifair.checks._stability.solution import Solution, Undecided, solve_syst
 from certifair.exact.farkas import contradiction
 
 MOST_PIECES: Final = 500
+MOST_WORK: Final = 16_000
+"""Pieces of one batch, times rows: about 15 s."""
 MOST_CELLS: Final = 12
 """Joint cells of a batch, of which there are J(J − 1) ways to change and 2J to come or go."""
 _WEIGHTS: Final = (1, 3, 2, 7, 5)
@@ -74,11 +76,15 @@ class Largest(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Moves:
-    """The worst of each kind, the first of equals; None where there is no such event (changing, with one cell)."""
+    """The worst of each kind, the first of equals; None where there is no such event (changing, with one cell).
+
+    work: pieces that were looked at, times rows.
+    """
 
     leaving: Largest | None
     joining: Largest | None
     changing: Largest | None
+    work: int
 
     @property
     def largest(self) -> Largest | None:
@@ -86,11 +92,11 @@ class Moves:
         return _worst_of([each for each in (self.leaving, self.joining, self.changing) if each])
 
 
-def all_moves(problem: Problem, before: Solution) -> Moves | Undecided:
+def all_moves(problem: Problem, before: Solution, most: int = MOST_WORK) -> Moves | Undecided:
     """The largest moves over every event of the problem's joint cells: who leaves is in one, who joins is of one.
 
-    Nobody joins a joint cell that the problem does not name. Undecided if a single event is, which the reason names, or
-    for more than MOST_CELLS joint cells.
+    Nobody joins a joint cell that the problem does not name. Undecided if a single event is, which the reason names,
+    for more than MOST_CELLS joint cells, or more work than `most`: pieces, times rows.
     """
     counts = problem.people.counts
     if len(counts) > MOST_CELLS:
@@ -102,15 +108,18 @@ def all_moves(problem: Problem, before: Solution) -> Moves | Undecided:
         [Event(c, d) for c in held for d in cells if c != d],
     )
     worst: list[Largest | None] = []
+    left = most // max(1, len(problem.rows))
     for events in kinds:
         found = []
         for event in events:
-            moved = moved_by(problem, before, event)
+            moved = moved_by(problem, before, event, min(left, MOST_PIECES))
             if isinstance(moved, Undecided):
                 return Undecided(f"{_described(event, problem)}: {moved.reason}")
+            left -= moved.pieces
             found.append(Largest(event, moved))
         worst.append(_worst_of(found))
-    return Moves(*worst)
+    leaving, joining, changing = worst
+    return Moves(leaving, joining, changing, most - left * max(1, len(problem.rows)))
 
 
 def _worst_of(found: Sequence[Largest]) -> Largest | None:
@@ -130,7 +139,7 @@ def _described(event: Event, problem: Problem) -> str:
             return f"somebody of {names[0]} becomes {names[1]}"
 
 
-def moved_by(problem: Problem, before: Solution, event: Event) -> Moved | Undecided:
+def moved_by(problem: Problem, before: Solution, event: Event, most: int = MOST_PIECES) -> Moved | Undecided:
     """The largest |P'_k − P_k| over all persons that the event can be about, and everybody k else."""
     family = _family(problem, event)
     if isinstance(family, Undecided):
@@ -140,8 +149,8 @@ def moved_by(problem: Problem, before: Solution, event: Event) -> Moved | Undeci
     while todo:
         polygon = todo.pop()
         pieces += 1
-        if pieces > MOST_PIECES:
-            return Undecided(f"the predictions have more than {MOST_PIECES} pieces")
+        if pieces > most:
+            return Undecided(f"the predictions have more than {most} pieces")
         found = _piece_in(polygon, family, problem, start)
         if isinstance(found, Undecided):
             left = _possible_at_all(polygon, family, problem, found.conflict)

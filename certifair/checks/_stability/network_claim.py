@@ -66,7 +66,11 @@ def _bounds(terms: Terms, evidence: Evidence, proof: witnesses.Witness | None) -
     network = network_of(evidence)
     if isinstance(network, str):
         return None, network
-    found = lipschitz(network, proof, *place_of(features_of(terms.domain or ()), terms.method))
+    features = features_of(terms.domain or ())
+    inputs = sum(feature.width for feature in features)
+    if terms.method != "everywhere" and inputs != network.inputs:
+        return None, f"the network takes {network.inputs} inputs, the domain has {inputs}"
+    found = lipschitz(network, proof, *place_of(features, terms.method))
     return found, "" if found.rungs else f"the network {found.reason}"
 
 

@@ -98,6 +98,7 @@ def lipschitz(
         proven["lipsdp"] = witness.bound
     names: tuple[Method, ...] = ("norms", "l1_linf", "absolute", "lipsdp")
     rungs = [Rung(name, Fraction(proven[name])) for name in names if math.isfinite(proven.get(name, math.inf))]
+    reason = reason or (None if rungs else "has no bound that a float64 number holds")
     return Lipschitz(tuple(rungs), _finite(l1), _finite(linf), reason, lower, no_lower)
 
 
@@ -226,9 +227,22 @@ def _norm(a: Ball, p: float) -> float:
     size = ball.outward(np.abs(a.mid) + a.rad)
     if p != 2:
         return float(ball.outward(size.sum(axis=0 if p == 1 else 1)).max())
-    frobenius = float(ball.outward(np.sqrt(ball.outward((size * size).sum(keepdims=True))))[0, 0])
-    plain = min(frobenius, _root_up(_times(_norm(a, 1), _norm(a, math.inf))))
+    plain = min(_frobenius(size), _root_up(_times(_norm(a, 1), _norm(a, math.inf))))
     return min(norm_up(a), plain) if sum(a.shape) <= MOST_ROWS else plain
+
+
+def _frobenius(size: Array) -> float:
+    """At least the root of the sum of the squares of numbers ≥ 0.
+
+    Scaled by a power of 2 until the largest is in [1/2, 1): what underflows then is far below the sum's own slack.
+    """
+    peak = float(size.max(initial=0.0))
+    if not peak or not math.isfinite(peak):
+        return peak
+    exponent = math.frexp(peak)[1]
+    scaled = np.ldexp(size, -exponent)
+    root = float(ball.outward(np.sqrt(ball.outward((scaled * scaled).sum(keepdims=True)))).max())
+    return float(np.nextafter(np.ldexp(root, exponent), np.inf))
 
 
 @quiet

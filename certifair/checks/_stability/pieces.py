@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import final
 
-from certifair.checks._stability.linear import dot, inverse
+from certifair.checks._stability.linear import dot, independent, inverse
 from certifair.checks._stability.polygons import Form, Point, Polygon, combined, scaled, value
 from certifair.checks._stability.problem import System, Vector
 from certifair.checks._stability.solution import Solution
@@ -41,36 +41,41 @@ class Piece:
 
 
 def piece_of(solution: Solution, family: Family) -> Piece | None:
-    """The affine solution around one: ν = H⁻¹ (A_R S0 − b_R(u) − σ ε), S0 the totals for s = 0, the same people inside.
+    """The affine solution around one, the same people inside and the same rows pushing.
 
-    None if the rows with a multiplier depend on each other there.
+    Of those rows `used` are independent on free people: ν = H⁻¹ (A_R S0 − b_R(u) − σ ε − A_R D A_Hᵀ ν_H), S0 the totals
+    for s = 0. The others, H, keep the multipliers that they have, which is one choice of many; they must stay at their
+    ends all over the piece. None if they do not: then the piece is flat.
     """
     system, at = solution.system, solution.place
-    used = [k for k in solution.basis if solution.multipliers[k] or not system.epsilon[k]]
-    if any(solution.multipliers[k] and k not in used for k in range(len(system.rows))):
-        return None
+    pushing = [k for k, nu in enumerate(solution.multipliers) if nu or not system.epsilon[k]]
+    inside = [j for j, f in enumerate(at.free) if f]
+    used = [pushing[i] for i in independent([[system.weights[k][j] for j in inside] for k in pushing])]
+    held = [k for k in pushing if k not in used]
+    kept = system.shifts([nu if k in held else Fraction(0) for k, nu in enumerate(solution.multipliers)], len(at.free))
+    totals = tuple(t + f * (s - h) for t, f, s, h in zip(at.totals, at.free, at.shifts, kept, strict=True))
+    ends = [end if v > 0 else -end for v, end in zip(solution.values, system.epsilon, strict=True)]
+    values = [
+        (dot(line, totals) - b - end, -p, -q)
+        for line, b, end, p, q in zip(system.weights, family.system.offsets, ends, *family.drift, strict=True)
+    ]  # less the end, for the shifts that are kept alone
     weighted = [tuple(w * f for w, f in zip(system.weights[k], at.free, strict=True)) for k in used]
-    try:
-        back = inverse([[dot(system.weights[m], line) for m in used] for line in weighted])
-    except ZeroDivisionError:
-        return None
-    totals = tuple(t + f * s for t, f, s in zip(at.totals, at.free, at.shifts, strict=True))
-    base, drift = family.system.offsets, family.drift
-    right: list[Form] = []
-    for k in used:
-        end = system.epsilon[k] if solution.values[k] > 0 else -system.epsilon[k]
-        right.append((dot(system.weights[k], totals) - base[k] - end, -drift[0][k], -drift[1][k]))
-    multipliers = [combined(line, right) for line in back]
-    shifts = tuple(combined([system.weights[k][j] for k in used], multipliers) for j in range(len(at.free)))
+    back = inverse([[dot(system.weights[m], line) for m in used] for line in weighted])
+    multipliers = [combined(line, [values[k] for k in used]) for line in back]
+    moved = [combined([system.weights[k][j] for k in used], multipliers) for j in range(len(at.free))]
+    shifts = tuple((a + h, b, c) for (a, b, c), h in zip(moved, kept, strict=True))
     conditions = list(_bounds(solution, shifts))
     for k, form in zip(used, multipliers, strict=True):
         if system.epsilon[k]:
             conditions.append(scaled(form, Fraction(1 if solution.multipliers[k] > 0 else -1)))
     for k, (line, limit) in enumerate(zip(system.weights, system.epsilon, strict=True)):
-        if k not in used:
-            moved = combined([-w * f for w, f in zip(line, at.free, strict=True)], shifts)
-            value = (moved[0] + dot(line, totals) - base[k], moved[1] - drift[0][k], moved[2] - drift[1][k])
-            conditions += [(limit - value[0], -value[1], -value[2]), (limit + value[0], value[1], value[2])]
+        if k in used:
+            continue
+        off = combined([Fraction(1), *(-w * f for w, f in zip(line, at.free, strict=True))], [values[k], *moved])
+        if k in held and any(off):
+            return None
+        a, b, c = off[0] + ends[k], off[1], off[2]
+        conditions += [(limit - a, -b, -c), (limit + a, b, c)]
     return Piece(solution.multipliers, shifts, tuple(conditions))
 
 

@@ -41,18 +41,24 @@ def inversion(people: People, members: tuple[Member, ...], served: Array) -> Sho
 
 
 def _between(people: People, c: int, d: int, served: Array) -> Shown | None:
-    """The best pair with the favoured one in c: the first by float difference, then exact."""
+    """The best pair with the favoured one in c: those whose float difference could be the largest are compared exactly.
+
+    A difference is rounded once, by at most 2⁻⁵³ of it.
+    """
     mine, theirs = (slice(people.starts[j], people.starts[j + 1]) for j in (c, d))
     best_so_far = np.maximum.accumulate(served[mine])
     ahead = np.searchsorted(people.scores[mine], people.scores[theirs], side="right")
     some = np.flatnonzero(ahead)
     if not len(some):
         return None
-    gains = best_so_far[ahead[some] - 1] - served[theirs][some]
-    k = int(some[np.argmax(gains)])
-    top = float(best_so_far[ahead[k] - 1])
-    difference = Fraction(top) - Fraction(float(served[theirs][k]))
-    if difference <= 0:
+    most, least = best_so_far[ahead[some] - 1], served[theirs][some]
+    gains = most - least
+    if not gains.max() > 0:
         return None
-    i = int(np.argmax(served[mine][: ahead[k]] == top))
+    near = np.flatnonzero(gains >= gains.max() * (1 - 2.0**-50))
+    pairs, first = np.unique(np.stack([most[near], least[near]]), axis=1, return_index=True)
+    exact = [(Fraction(a) - Fraction(b), -int(at)) for a, b, at in zip(*pairs.tolist(), first, strict=True)]
+    difference, at = max(exact)
+    k = int(some[near[-at]])
+    i = int(np.argmax(served[mine][: ahead[k]] == best_so_far[ahead[k] - 1]))
     return Shown(difference, int(people.order[mine.start + i]), int(people.order[theirs.start + k]))

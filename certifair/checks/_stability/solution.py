@@ -25,9 +25,10 @@ from certifair.checks._stability.problem import People, Problem, System, Vector
 from certifair.exact.decimals import outward
 from certifair.exact.farkas import contradiction
 
-MOST_STEPS: Final = 60
+MOST_STEPS: Final = 200
 _HALVINGS: Final = 40
 _PATIENCE: Final = 8
+_FAR: Final = 2**200
 
 
 @final
@@ -140,6 +141,7 @@ def solve_system(
             return Undecided("no predictions in the box satisfy the rows", conflict)
         column = _columns(system, at.free)
         found = _newton(nu, values, column, system.epsilon, Fraction(0))
+        damped = found is None
         if found is None:  # the piece promises too much: stay near
             everybody = _columns(system, people.counts)
             damp = max(everybody(k)[k] for k in range(count)) / 64
@@ -149,7 +151,7 @@ def solve_system(
         at, values = _evaluate(people, system, box, target)
         if optimal(target, values, system.epsilon):
             return Solution(people, system, box, target, values, at, basis)
-        nu = _search(nu, target, lambda x: _evaluate(people, system, box, x)[1], system.epsilon)
+        nu = _search(nu, target, lambda x: _evaluate(people, system, box, x)[1], system.epsilon, beyond=damped)
         if nu != target:
             at, values = _evaluate(people, system, box, nu)
     return Undecided(f"no multipliers that solve the batch exactly were found in {MOST_STEPS} steps")
@@ -264,8 +266,13 @@ def _moved(
     return [v - step * a for v, a in zip(values, mine, strict=True)]
 
 
-def _search(nu: Vector, target: Vector, values: Callable[[Vector], Vector], epsilon: Sequence[Fraction]) -> Vector:
-    """A point between two where the dual, which is concave, still rises or nearly so; rounded if not the end."""
+def _search(
+    nu: Vector, target: Vector, values: Callable[[Vector], Vector], epsilon: Sequence[Fraction], *, beyond: bool
+) -> Vector:
+    """A point between two where the dual, which is concave, still rises or nearly so; rounded if not the end.
+
+    `beyond`: it may lie on the far side of the target, which was only near because it had to be.
+    """
     move = tuple(b - a for a, b in zip(nu, target, strict=True))
 
     def slope(t: Fraction) -> Fraction:
@@ -274,7 +281,9 @@ def _search(nu: Vector, target: Vector, values: Callable[[Vector], Vector], epsi
         return dot(move, values(point)) - dot(epsilon, kinks)
 
     low, high = Fraction(0), Fraction(1)
-    if slope(high) >= 0:
+    while beyond and high < _FAR and slope(high) >= 0:
+        low, high = high, 2 * high
+    if not low and slope(high) >= 0:
         return target
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
