@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from certifair.exact.decimals import format_rational, parse_rational
-from tests.golden.mutate_streams import Draws, Json
+from tests.golden.mutate_streams import Draws, Json, any_member
 
 MADE_UP = ("0", "1", "-1", "7", "2.5", "16777216", "16777217", "1000000000000000", "1000000000000001", "0.1", "2.0")
 
@@ -35,13 +35,7 @@ def _claim(mutator: Draws, predicate: Json) -> Json:
 def _member(mutator: Draws, predicate: Json) -> None:
     """Any one number or text of a witness or domain."""
     claim = _claim(mutator, predicate)
-    at: Any = {"witness": claim["witness"], "domain": claim["domain"]}
-    while True:
-        key = mutator.draw.choice(list(at) if isinstance(at, dict) else range(len(at)))
-        if not isinstance(at[key], dict | list):
-            at[key] = mutator.other(at[key])
-            return
-        at = at[key]
+    any_member(mutator, {"witness": claim["witness"], "domain": claim["domain"]})
 
 
 def _shares(mutator: Draws, predicate: Json) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from certifair.exact.decimals import format_decimal, format_rational, parse_decimal, parse_rational
-from tests.golden.mutate_streams import Draws, Json
+from tests.golden.mutate_streams import Draws, Json, any_member
 
 FIGURES = ("0", "1", "0.5", "0.000000000001", "0.0000000000001", "-0.1", "2.9", "3", "3.000000000002", "12")
 BATCHES = ("b0", "b1", "b2", "")
@@ -43,13 +43,7 @@ def _moved(mutator: Draws, text: str) -> str:
 def _member(mutator: Draws, predicate: Json) -> None:
     """Any one number or text of a witness or domain."""
     claim = _claim(mutator, predicate)
-    at: Any = {"witness": claim["witness"], **({"domain": claim["domain"]} if claim["domain"] else {})}
-    while True:
-        key = mutator.draw.choice(list(at) if isinstance(at, dict) else range(len(at)))
-        if not isinstance(at[key], dict | list):
-            at[key] = mutator.other(at[key])
-            return
-        at = at[key]
+    any_member(mutator, {"witness": claim["witness"], **({"domain": claim["domain"]} if claim["domain"] else {})})
 
 
 def _figure(mutator: Draws, predicate: Json) -> None:

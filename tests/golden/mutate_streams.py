@@ -34,16 +34,20 @@ def _of(predicate: Json, *forms: str) -> list[Json]:
     return [claim for claim in predicate["claims"] if claim["form"] in forms]
 
 
-def _member(mutator: Draws, predicate: Json) -> None:
-    """Any one number or text of a witness about a stream."""
-    claims = [claim for claim in predicate["claims"] if claim["kind"] == "aggregate"]
-    at: Any = mutator.draw.choice(claims)["witness"]
+def any_member(mutator: Draws, at: Any) -> None:
+    """Any one number or text below, by another."""
     while True:
         key = mutator.draw.choice(list(at) if isinstance(at, dict) else range(len(at)))
         if not isinstance(at[key], dict | list):
             at[key] = mutator.other(at[key])
             return
         at = at[key]
+
+
+def _member(mutator: Draws, predicate: Json) -> None:
+    """Any one number or text of a witness about a stream."""
+    claims = [claim for claim in predicate["claims"] if claim["kind"] == "aggregate"]
+    any_member(mutator, mutator.draw.choice(claims)["witness"])
 
 
 def _figure(mutator: Draws, predicate: Json) -> None:
