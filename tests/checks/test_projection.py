@@ -413,8 +413,9 @@ def test_a_projection_needs_a_layer_and_scores() -> None:
 def test_multipliers_bring_their_own_claim() -> None:
     sample = dataclasses.replace(PLAIN.sample, layer=layer_text(PLAIN), multipliers=[])
     evidence = evidence_of(sample)
-    (terms,) = all_terms(evidence)
+    terms, _ = all_terms(evidence)  # the other is the treatment difference, which comes with scores
     assert evidence.policy.layer is not None
     width = evidence.policy.layer.upper - evidence.policy.layer.lower
     assert (terms.id, terms.form, terms.threshold) == ("projection", "projection", width / 10**5)
-    assert all_terms(evidence_of(dataclasses.replace(sample, multipliers=None))) == []
+    without = all_terms(evidence_of(dataclasses.replace(sample, multipliers=None)))
+    assert [terms.form for terms in without] == ["treatment"]
