@@ -13,7 +13,7 @@ LIRPA  := auto_LiRPA==0.3
 # What decides must be tested: coverage is demanded of these folders.
 DECIDING := certifair/exact/*,certifair/spec/*,certifair/checks/*,certifair/certificate/*,certifair/gate/*
 
-TRACED := certifair tests/exact tests/spec tests/checks tests/evidence tests/gate tests/conformance/test_golden.py tests/cli/test_trust.py
+TRACED := certifair tests/exact tests/spec tests/checks tests/gate tests/conformance/test_golden.py tests/cli/test_trust.py
 
 .PHONY: help demo test coverage bench lint attack clean
 
