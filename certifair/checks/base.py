@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
-from certifair.exact.decimals import PLACES, format_decimal, round_down, round_up
+from certifair.exact.decimals import PLACES, format_decimal, parse_decimal, round_down, round_up
 from certifair.spec import Json
 from certifair.spec.groups import Cell
 from certifair.spec.metrics.base import Row
@@ -118,6 +118,12 @@ def require(condition: bool, what: str) -> None:
     """Raise InconsistentError(what) unless the condition holds."""
     if not condition:
         raise InconsistentError(what)
+
+
+def figure(text: str) -> Fraction:
+    """A decimal of a witness; InconsistentError for one of more places than are published."""
+    require(len(text.partition(".")[2]) <= PLACES, f"a figure has more than {PLACES} places")
+    return parse_decimal(text)
 
 
 def figures(terms: Terms, judgement: Judgement) -> Json:

@@ -11,9 +11,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, final
 
-from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, brief, require
+from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, brief, figure, require
 from certifair.checks.individual import check_domain
-from certifair.exact.decimals import PLACES, format_decimal, parse_decimal
+from certifair.exact.decimals import format_decimal, parse_decimal
 from certifair.spec import Json
 from certifair.spec.terms import Terms
 from certifair.spec.verdict import Verdict
@@ -56,11 +56,11 @@ class Lipschitz(Check):
         bounds, least = witness["bounds"], witness["least"]
         names = [entry["method"] for entry in bounds]
         require(names == [name for name in METHODS if name in names], "bounds are out of order, or stand twice")
-        values = [_places(entry["bound"]) for entry in bounds]
+        values = [figure(entry["bound"]) for entry in bounds]
         require(all(value >= 0 for value in values), "a bound is negative")
         require(not bounds or witness["model"] is not None, "bounds of no network")
         require(least is None or bool(bounds), "a least value without a bound")
-        require(least is None or 0 <= _places(least) <= min(values), "bounds are reversed")
+        require(least is None or 0 <= figure(least) <= min(values), "bounds are reversed")
         proven = "lipsdp" in names or least is not None
         require((witness["proof"] is not None) == proven, "a proof of nothing, or none")
         require((witness["served"] is None) == (terms.map == "scores"), "a layer behind scores, or none")
@@ -68,7 +68,7 @@ class Lipschitz(Check):
             layer, distance = witness["served"]["layer"], witness["served"]["distance"]
             require(parse_decimal(layer["lower"]) < parse_decimal(layer["upper"]), "bounds are reversed")
             require(parse_decimal(layer["epsilon"]) >= 0, "epsilon is negative")
-            require(distance is None or _places(distance) >= 0, "a distance is negative")
+            require(distance is None or figure(distance) >= 0, "a distance is negative")
 
     def judge(self, terms: Terms, witness: Json, context: Context) -> Judgement:
         if not witness["bounds"]:
@@ -104,8 +104,3 @@ class Lipschitz(Check):
             return False
         least = claimed["least"], measured["least"]
         return least[0] is None or (least[1] is not None and parse_decimal(least[0]) <= parse_decimal(least[1]))
-
-
-def _places(text: str) -> Fraction:
-    require(len(text.partition(".")[2]) <= PLACES, f"a figure has more than {PLACES} places")
-    return parse_decimal(text)

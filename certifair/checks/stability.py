@@ -12,7 +12,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, final
 
-from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, brief, require
+from certifair.checks.base import AS_IT_STANDS, Check, Context, Judgement, Measured, brief, figure, require
 from certifair.exact.decimals import PLACES, format_decimal, parse_decimal, parse_dyadic
 from certifair.spec import Json
 from certifair.spec.terms import Terms
@@ -57,7 +57,7 @@ class Stability(Check):
         require(terms.tau == 0 and terms.min_group_size == 1, "a layer has no solver tolerance or least group")
         require(terms.form != "differentiable" or terms.threshold <= 1, "a share is at most 1")
         require(terms.decision_threshold == Fraction(1, 2), "a layer decides nothing")
-        distance = _places(witness["distance"])
+        distance = figure(witness["distance"])
         require(distance >= 0, "a distance is negative")
         require(counted > 0 or distance == 0, "a distance of no batch")
         _CONSISTENT[terms.form](terms, witness)
@@ -111,11 +111,6 @@ def _where(witness: Json) -> str:
     return f" (batch {worst['batch']!r})" if worst else ""
 
 
-def _places(text: str) -> Fraction:
-    require(len(text.partition(".")[2]) <= PLACES, f"a figure has more than {PLACES} places")
-    return parse_decimal(text)
-
-
 def _width(witness: Json) -> Fraction:
     return parse_decimal(witness["layer"]["upper"]) - parse_decimal(witness["layer"]["lower"])
 
@@ -135,7 +130,7 @@ def _treatment(terms: Terms, witness: Json) -> None:
     require(shown is None or worst is not None, "people are unlike where nobody is compared")
     if worst is None:
         return
-    difference, distance = _places(worst["difference"]), _places(worst["distance"])
+    difference, distance = figure(worst["difference"]), figure(worst["distance"])
     require(0 <= difference <= _width(witness) + Fraction(1, 10**PLACES), "a difference that no box has room for")
     require(0 <= distance <= parse_decimal(witness["distance"]), "a batch is farther off than any")
     require(worst["favoured"]["group"] != worst["other"]["group"], "people of equal groups are compared")
@@ -193,12 +188,12 @@ def _radius(terms: Terms, witness: Json) -> None:
     require(worst is not None or witness["atMost"] is None, "a radius of none")
     if worst is None:
         return
-    value = _places(worst["radius"])
+    value = figure(worst["radius"])
     require((value == 0) == (witness["zero"] > 0), "a radius of 0 is not counted, or counted without one")
     if value:
         ten = Fraction(10)
         require(ten ** exponents[0] <= value < ten ** (exponents[0] + 1), "the worst radius is in no decade")
-    require(witness["atMost"] is None or _places(witness["atMost"]) >= value, "radii are reversed")
+    require(witness["atMost"] is None or figure(witness["atMost"]) >= value, "radii are reversed")
 
 
 def _change_ends(witness: Json) -> Interval:
@@ -213,19 +208,19 @@ def _sensitivity(terms: Terms, witness: Json) -> None:
     for name in ("score", "tolerance"):
         found = witness[name]
         require(found["batches"] <= witness["counted"], "more batches than are counted")
-        sizes = [_places(value) for key, value in found.items() if key != "batches"]
+        sizes = [figure(value) for key, value in found.items() if key != "batches"]
         require(all(size >= 0 for size in sizes), "a negative size")
         require(found["batches"] > 0 or not any(sizes), "a size of nothing")
     score = witness["score"]
-    require(_places(score["own"]) <= 1 and _places(score["others"]) <= Fraction(1, 2), "a score moves too much")
+    require(figure(score["own"]) <= 1 and figure(score["others"]) <= Fraction(1, 2), "a score moves too much")
     if worst is None:
         return
     ends = [worst[end] for end in ("from", "to", "whose") if worst[end] is not None]
     for member in ends:
         _check_member(terms, member)
     require(worst["from"] != worst["to"], "nobody moves")
-    change = _places(worst["change"])
-    require(0 <= _places(joining) <= change, "a change that is more than the largest")
+    change = figure(worst["change"])
+    require(0 <= figure(joining) <= change, "a change that is more than the largest")
     require(change <= _width(witness) + Fraction(1, 10**PLACES), "a change out of the box")
     require((worst["whose"] is None) == (change == 0), "a change of nobody's, or none of somebody's")
 

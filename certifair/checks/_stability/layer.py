@@ -1,42 +1,38 @@
 """The witnesses of claims about the layer (certificates/README.md 9.12), from the evidence.
 
-Every batch is solved exactly, once for all claims about one layer. ρ, the distance of a batch, is the largest
+Batches are solved exactly (`solved`). ρ, the distance of a batch, is the largest
 |served − P(z)| of a person: two vectors of scores z, z' that were served so lie ‖z − z'‖ + ρ√n + ρ'√n' apart at most,
 as P is nonexpansive (a projection onto a convex set; here its derivative J = Jᵀ = J² is checked in rationals besides).
 """
 
 from __future__ import annotations
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
-from certifair.checks._stability.differentiable import Differentiable, differentiable
+from certifair.checks._stability.differentiable import Differentiable
 from certifair.checks._stability.moves import MOST_WORK, Moves, all_moves
 from certifair.checks._stability.normal_cone import root
-from certifair.checks._stability.problem import Batch, Member, batches_of
+from certifair.checks._stability.problem import Member
 from certifair.checks._stability.radius import radius
 from certifair.checks._stability.sensitivity import to_a_score, to_the_tolerance
 from certifair.checks._stability.shown import Shown, inversion
-from certifair.checks._stability.solution import Solution, Undecided, solve
+from certifair.checks._stability.solution import Solution, Undecided
+from certifair.checks._stability.solved import Solved, described, layer_of, solved
 from certifair.checks._stability.treatment import treatment
 from certifair.checks.base import Measured
-from certifair.errors import InputError
 from certifair.exact.decimals import (
     PLACES,
     format_decimal,
     format_rational,
-    largest_float_at_most,
     parse_decimal,
     round_down,
     round_up,
     sqrt_up,
 )
 from certifair.spec import Json
-from certifair.spec.policy import LayerSpec
 from certifair.spec.terms import Terms
 
 if TYPE_CHECKING:
@@ -47,69 +43,6 @@ MOST_WORK_IN_ALL: Final = 1_000_000
 """Pieces of all batches, times rows: about a quarter of an hour."""
 LISTED: Final = 100
 """Batches at which the projection is not differentiable that a claim names."""
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Solved:
-    """A batch, its exact projection or why there is none, and ρ, which is the largest |served − P(z)| of a person."""
-
-    batch: Batch
-    solution: Solution | Undecided
-    distance: Fraction = Fraction(0)
-
-
-def layer_of(terms: Terms, evidence: Evidence) -> LayerSpec:
-    """The layer that served. Errors: InputError where none did, or an online algorithm in its place."""
-    policy = evidence.policy
-    if policy.layer is None or policy.served_metric is None or policy.serve.online is not None:
-        advice = "leave the property out; it needs [layer] metric and epsilon, and no [serve] online"
-        raise InputError(f"claim {terms.id!r} speaks of a layer, but none served these predictions", advice=advice)
-    return policy.layer
-
-
-def described(layer: LayerSpec) -> Json:
-    """What a witness says of the layer."""
-    assert layer.epsilon is not None
-    numbers = {"epsilon": layer.epsilon, "lower": layer.lower, "upper": layer.upper}
-    return {name: format_decimal(value) for name, value in numbers.items()}
-
-
-def solved(terms: Terms, evidence: Evidence) -> tuple[Solved, ...]:
-    """Every batch; the latest evidence's are kept, as several claims ask for them."""
-    about = (terms.metric_name, terms.sensitive_features, terms.intersectional, terms.condition_on)
-    return _solved(_Same(terms, evidence), about)
-
-
-@final
-class _Same:
-    """Evidence that is the same object: arrays have no hash."""
-
-    def __init__(self, terms: Terms, evidence: Evidence) -> None:
-        self.terms, self.evidence = terms, evidence
-
-    def __hash__(self) -> int:
-        return id(self.evidence)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.evidence is self.evidence
-
-
-@functools.lru_cache(maxsize=1)
-def _solved(same: _Same, about: object) -> tuple[Solved, ...]:
-    return tuple(_solve(batch, same.evidence) for batch in batches_of(same.terms, same.evidence))
-
-
-def _solve(batch: Batch, evidence: Evidence) -> Solved:
-    found, served = solve(batch.problem, batch.hints), evidence.predictions[batch.at]
-    if not found:
-        return Solved(batch, found)
-    assert isinstance(found, Solution)
-    lower, upper = batch.problem.box
-    # x < t exactly if −x > −t
-    if (served > largest_float_at_most(upper)).any() or (-served > largest_float_at_most(-lower)).any():
-        return Solved(batch, Undecided("something was served outside the layer's box"))
-    return Solved(batch, found, found.farthest(served))
 
 
 def measure(terms: Terms, evidence: Evidence) -> Measured:
@@ -200,7 +133,7 @@ def _differentiable(tally: _Tally, evidence: Evidence) -> Json:
     count = 0
     failing: list[Json] = []
     ranks: list[int] = []
-    for one, found in tally.decided(lambda _, solution: _checked(solution)):
+    for one, found in tally.decided(lambda one, _: _checked(one)):
         count += bool(found)
         ranks.append(found.face.rank)
         if not found and len(failing) < LISTED:
@@ -208,8 +141,8 @@ def _differentiable(tally: _Tally, evidence: Evidence) -> Json:
     return {"differentiable": count, "failing": failing, "ranks": [min(ranks), max(ranks)] if ranks else None}
 
 
-def _checked(solution: Solution) -> Differentiable | Undecided:
-    found = differentiable(solution)
+def _checked(one: Solved) -> Differentiable | Undecided:
+    found = one.derivative
     if isinstance(found, Differentiable) and not found.face.structure_holds():
         return Undecided("its derivative is no orthogonal projection")  # excluded by theory: a fault of this program
     return found
@@ -220,7 +153,7 @@ def _radius(tally: _Tally, evidence: Evidence) -> Json:
     worst, least, at_most = None, None, None
     decades: Counter[int] = Counter()
     zero = unlimited = 0
-    for one, found in tally.decided(lambda _, solution: differentiable(solution)):
+    for one, found in tally.decided(lambda one, _: one.derivative):
         limit = radius(found)
         if limit.lower is None:
             unlimited += 1
@@ -288,8 +221,7 @@ def _sensitivity(tally: _Tally, evidence: Evidence) -> Json:
             ends = {"from": largest.event.source, "to": largest.event.target, "whose": largest.moved.cell}
             named = {name: None if j is None else member_json(members[j]) for name, j in ends.items()}
             worst = {"batch": one.batch.name, "change": _up(most), **named}
-        assert isinstance(one.solution, Solution)
-        derivative = differentiable(one.solution)
+        derivative = one.derivative
         if isinstance(derivative, Differentiable) and derivative:
             scores.append(to_a_score(derivative.face))
             tolerance = to_the_tolerance(derivative.face)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from certifair.checks._stability.layer import described, layer_of, solved
 from certifair.checks._stability.networks import Lipschitz, lipschitz
 from certifair.checks._stability.solution import Undecided
+from certifair.checks._stability.solved import described, layer_of, solved
 from certifair.checks.base import Measured
 from certifair.errors import InputError
 from certifair.evidence.bundle import PATHS
