@@ -1,7 +1,7 @@
 """certifair: certificates of fairness that a stranger can check.
 
-Start at `FairnessLayer` and `FairModel`, at `ingest`, `certify` and `verify`, at `certifair.gate.judge`, or at `prove`
-and `lipschitz`. Each is imported when it is first used, so that a verifier loads nothing but what verifies.
+Start at `FairnessLayer` and `FairModel`, at `ingest`, `certify` and `verify`, at `certifair.gate.judge`, or at `prove`,
+`lipschitz` and `repaired`. Each is imported when it is first used, so that a verifier loads nothing but what verifies.
 """
 
 from __future__ import annotations
@@ -15,11 +15,23 @@ if TYPE_CHECKING:
     from certifair.evidence.ingest import ingest
     from certifair.individual import Proof
     from certifair.layer.fairness_layer import FairnessLayer
+    from certifair.repair.api import Outcome
     from certifair.spec.policy import Policy
     from certifair.training.model import FairModel
 
 __version__ = "0.1.0"
-__all__ = ["FairModel", "FairnessLayer", "Policy", "__version__", "certify", "ingest", "lipschitz", "prove", "verify"]
+__all__ = [
+    "FairModel",
+    "FairnessLayer",
+    "Policy",
+    "__version__",
+    "certify",
+    "ingest",
+    "lipschitz",
+    "prove",
+    "repaired",
+    "verify",
+]
 
 _HOMES = {
     "FairModel": "certifair.training.model",
@@ -43,6 +55,14 @@ def prove(*args: Any, **options: Any) -> Proof:
     from certifair.individual import prove as propose
 
     return propose(*args, check=check_witness, **options)
+
+
+def repaired(*args: Any, **options: Any) -> Outcome:
+    """`certifair.repair.api.repair`, both networks checked by `certifair.checks`: what it says of them is proven."""
+    from certifair.checks._individual.check import check_witness
+    from certifair.repair.api import repair
+
+    return repair(*args, check=check_witness, **options)
 
 
 def lipschitz(model: Any, domain: Any = None, *, units: str = "inputs", seconds: float = 10.0) -> Lipschitz:

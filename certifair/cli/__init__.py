@@ -29,6 +29,7 @@ VERBS = (
     "audit",
     "individual",
     "stability",
+    "repair",
     "register",
     "revoke",
 )

@@ -127,22 +127,17 @@ def verdict(found: Lipschitz, threshold: Fraction) -> Verdict:
 def put_into_bundle(root: Path, seconds: float) -> list[str]:
     """Look for proofs of the Lipschitz properties of a bundle and put them into it; a line for each."""
     from certifair.checks._stability.network_claim import network_of
-    from certifair.evidence.domain import features_of, place_of
     from certifair.evidence.proofs import add_proofs
-    from certifair.stability import propose
+    from certifair.stability.properties import propose_properties
 
     evidence, about = _claims(root)
     wanted = [terms for terms in about if terms.form == "lipschitz"]
+    network = network_of(evidence)
+    if isinstance(network, str):
+        return [f"{terms.id}: {network}" for terms in wanted]
     proofs: dict[str, Any] = {}
     told = []
-    for terms in wanted:
-        network = network_of(evidence)
-        if isinstance(network, str):
-            told.append(f"{terms.id}: {network}")
-            continue
-        found = propose(
-            network, *place_of(features_of(terms.domain or ()), terms.method), seconds=seconds / len(wanted)
-        )
+    for terms, found in propose_properties(network, wanted, seconds):
         if found.witness is None:
             told.append(f"{terms.id}: {found.reason}")
             continue

@@ -120,8 +120,9 @@ def _certify(out: Path, run: str, name: str, public: Path) -> Verified:
 def _prove(run: Path) -> None:
     """The proofs about everybody in the domain, and about all inputs; about the people served none is needed."""
     from certifair.cli import bounds
-    from certifair.cli.proofs import Search, into_bundle
+    from certifair.cli.proofs import into_bundle
     from certifair.individual import prepare
+    from certifair.individual.properties import Search
 
     prepare()
     for line in [*into_bundle(run, Search(seconds=SECONDS)), *bounds.put_into_bundle(run, STEEP_SECONDS)]:

@@ -50,7 +50,9 @@ def run(args: argparse.Namespace) -> int:
 
     _check_numbers(args)
     if args.model.is_dir():
-        search = proofs.Search(args.time, args.method, args.memory << 20, args.processes)
+        from certifair.individual.properties import Search
+
+        search = Search(args.time, args.method, args.memory << 20, args.processes)
         print(*proofs.into_bundle(args.model, search), sep="\n")
         print(f"the proofs are in {args.model}; `certifair certify` claims what they prove")
         return 0

@@ -8,10 +8,9 @@ import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final
 
 from certifair.cli.answers import HOW, document, figures, lines, write_table
 from certifair.errors import InputError
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from certifair.checks._individual.check import Checked
     from certifair.evidence.witness import Witness
     from certifair.individual import Proof
+    from certifair.individual.properties import Search
     from certifair.spec.domain import Domain
 
 START: Final = 0.5
@@ -114,56 +114,23 @@ def _progress() -> Iterator[Any]:
         yield tell
 
 
-@final
-@dataclass(frozen=True)
-class Search:
-    """What a search may take: seconds in all, bytes, processes; and its method."""
-
-    seconds: float | None = None
-    method: str = "auto"
-    memory: int = 2 << 30
-    processes: int | None = None
-
-
 def into_bundle(root: Path, search: Search) -> list[str]:
     """Look for proofs of the individual properties of a bundle's policy, put them into the bundle; a line for each."""
     from certifair.checks._individual.check import check_witness
-    from certifair.evidence.bundle import PATHS, load, read_bundle_log, read_contents
-    from certifair.evidence.domain import domain_of, ranges_of
-    from certifair.evidence.onnx_reader import read_network
+    from certifair.evidence.bundle import load, read_bundle_log, read_contents
     from certifair.evidence.proofs import add_proofs
-    from certifair.individual import prove
+    from certifair.individual.properties import prove_properties, wanted
 
     evidence = load(read_contents(root), str(root), read_bundle_log(root))
-    wanted = [item for item in evidence.policy.properties if item.kind == "individual" and item.map == "decisions"]
-    if evidence.model is None or not wanted:
+    if not wanted(evidence):
         advice = "train writes a network; a [[property]] of kind = 'individual' asks for a proof"
         raise InputError("has no network, or no individual property", where=str(root), advice=advice)
-    network = read_network(evidence.model, PATHS["model"])
     proofs: dict[str, Witness] = {}
     told = []
-    started = time.monotonic()
-    for number, item in enumerate(wanted):
-        rows = evidence.inputs if item.form == "rows" else None
-        ranges = ranges_of(item, evidence.policy, evidence.preprocessing, f"{root}/policy.toml")
-        domain = domain_of(ranges, item.sensitive_features, rows)
-        if domain is None:
+    for item, proof in prove_properties(evidence, f"{root}/policy.toml", search, check_witness, _progress):
+        if proof is None:
             told.append(f"{item.id}: none of these is an input of the network; nothing to prove")
             continue
-        left = None if search.seconds is None else started + search.seconds - time.monotonic()
-        with _progress() as progress:
-            proof = prove(
-                network,
-                domain,
-                rows,
-                method=search.method,
-                threshold=item.decision_threshold,
-                seconds=None if left is None else left / (len(wanted) - number),
-                memory=search.memory,
-                processes=search.processes,
-                check=check_witness,
-                progress=progress,
-            )
         proofs[item.id] = proof.witness
         found = figures(proof.checked)[item.method]
         shares = [

@@ -1,6 +1,6 @@
 """A witness: what an engine found out about a decision, in a form that a checker can follow step by step.
 
-A witness claims nothing by itself: `certifair.checks.individual` counts what its leaves prove. It is one JSON document
+A witness claims nothing by itself: `certifair.checks._individual` counts what its leaves prove. It is one JSON document
 with the network and the domain inside, so the standard library is enough to read and to check it; long columns are
 little-endian arrays, compressed (zlib) and written in base64.
 """

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.exact.ball import quiet
-from certifair.spec.network import Activation, Affine, BatchNorm, Concat, LayerNorm, Network, Scale, Step, Sum, reads
+from certifair.spec.network import Activation, Affine, BatchNorm, Concat, LayerNorm, Network, Scale, Sum, reads
+from certifair.spec.values import activated, centred, slope_of, slots
 
 Array = NDArray[np.float64]
 
@@ -21,12 +22,9 @@ class Trace:
     At a kink the slope is that of the right side.
     """
 
-    @quiet
     def __init__(self, network: Network, x: Array, slot: int | None = None) -> None:
         self._network = network
-        self.slots: list[Array] = [x]
-        for step in network.steps[:slot]:
-            self.slots.append(self._value(step))
+        self.slots = slots(network, x, slot)
 
     @property
     def output(self) -> Array:
@@ -67,28 +65,6 @@ class Trace:
                 back[source] = back[source] + part if source in back else part
         return back.get(0, np.zeros_like(self.slots[0]))
 
-    def _value(self, step: Step) -> Array:
-        x = self.slots[reads(step)[0]]
-        match step:
-            case Affine(weight=weight, bias=bias):
-                found: Array = x @ weight.T + bias
-                return found
-            case Scale(factor=factor, divisor=divisor, shift=shift):
-                return x * factor / divisor + shift
-            case BatchNorm(mean=mean, shift=shift):
-                return (x - mean) * _slope_of(step) + shift
-            case LayerNorm(scale=scale, shift=shift):
-                centred, deviation = _centred(step, x)
-                return centred / deviation * scale + shift
-            case Activation():
-                return _activated(step, x)[0]
-            case Sum(sources=sources):
-                return functools.reduce(np.add, (self.slots[slot] for slot in sources))
-            case Concat(sources=sources):
-                return np.concatenate([self.slots[slot] for slot in sources], axis=1)
-            case _:
-                assert_never(step)
-
     def _through(
         self, number: int, step: Affine | Scale | BatchNorm | LayerNorm | Activation, v: Array, *, transposed: bool
     ) -> Array:
@@ -98,48 +74,14 @@ class Trace:
                 found: Array = v @ (weight if transposed else weight.T)
                 return found
             case Scale() | BatchNorm():
-                return v * _slope_of(step)
+                return v * slope_of(step)
             case Activation(source=source):
-                return v * _activated(step, self.slots[source])[1]
+                return v * activated(step, self.slots[source])[1]
             case LayerNorm(source=source, scale=scale):
-                centred, deviation = _centred(step, self.slots[source])
+                less, deviation = centred(step, self.slots[source])
                 v = v * scale if transposed else v - v.mean(axis=1, keepdims=True)
-                along = (v * centred).mean(axis=1, keepdims=True) / deviation**2
-                v = (v - centred * along) / deviation
+                along = (v * less).mean(axis=1, keepdims=True) / deviation**2
+                v = (v - less * along) / deviation
                 return v - v.mean(axis=1, keepdims=True) if transposed else v * scale
             case _:
                 assert_never(step)
-
-
-def _slope_of(step: Scale | BatchNorm) -> Array:
-    if isinstance(step, Scale):
-        return step.factor / step.divisor
-    found: Array = step.scale / np.sqrt(step.variance + step.epsilon)
-    return found
-
-
-def _centred(step: LayerNorm, x: Array) -> tuple[Array, Array]:
-    """(x less its mean, the root of its variance and epsilon)."""
-    centred = x - x.mean(axis=1, keepdims=True)
-    return centred, np.sqrt((centred * centred).mean(axis=1, keepdims=True) + step.epsilon)
-
-
-def _activated(step: Activation, x: Array) -> tuple[Array, Array]:
-    """(the function, its derivative)."""
-    match step.kind:
-        case "relu" | "leaky_relu":
-            right = (x >= 0).astype(np.float64)
-            slope = right + step.slope * (1 - right) if step.slope else right
-            return x * slope, slope
-        case "tanh":
-            value = np.tanh(x)
-            return value, 1 / np.cosh(np.clip(x, -350, 350)) ** 2
-        case "sigmoid" | "softplus":
-            small = np.exp(-np.abs(x))
-            rise = np.where(x >= 0, 1.0, small) / (1 + small)
-            if step.kind == "sigmoid":
-                return rise, small / (1 + small) ** 2
-            above = x > step.threshold
-            return np.where(above, x, np.maximum(x, 0) + np.log1p(small)), np.where(above, 1.0, rise)
-        case _:
-            assert_never(step.kind)

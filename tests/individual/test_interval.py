@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from certifair.evidence import witness
-from certifair.individual.engines._bounds import activate, evaluate, interval_bounds, linear_bounds
+from certifair.individual.bounds import activate, evaluate, interval_bounds, linear_bounds
 from certifair.individual.engines._candidates import find_pair
 from certifair.individual.engines.base import Task
 from certifair.individual.engines.interval import Interval

@@ -17,7 +17,7 @@ import torch.onnx.symbolic_helper
 from certifair.cli import doctor
 from certifair.errors import InputError
 from certifair.individual import _lirpa_adapter as adapter
-from certifair.individual.engines._bounds import interval_bounds
+from certifair.individual.bounds import interval_bounds
 from certifair.individual.engines.lirpa import Lirpa
 from certifair.individual.query import query_of_domain, query_of_row
 from certifair.spec.layers import Layers, layers_of

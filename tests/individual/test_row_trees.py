@@ -14,8 +14,8 @@ import pytest
 
 from certifair.checks._individual.check import check_witness
 from certifair.evidence.witness import COUNTED, ENUMERATED, PAIR, SPLIT, TREE, UNDECIDED, Witness, layers_to_json
+from certifair.individual.bounds import evaluate
 from certifair.individual.engines import _row_trees
-from certifair.individual.engines._bounds import evaluate
 from certifair.individual.engines._row_boxes import FlipSets
 from certifair.individual.engines._row_enclosure import enclose
 from certifair.individual.engines._row_trees import tree_rows

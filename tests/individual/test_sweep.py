@@ -14,10 +14,10 @@ import pytest
 from certifair.evidence.witness import ALL, PAIR, SWEPT, UNDECIDED
 from certifair.exact.piecewise import scaled, sweep_line, sweep_rectangle
 from certifair.individual.engines import _search, _sweep_kernels
-from certifair.individual.engines._points import flips_of
 from certifair.individual.engines.base import NotForThisError, Task
 from certifair.individual.engines.enumerate import enumerate_rows
 from certifair.individual.engines.sweep import Sweep, _ends, _float32, sweep_rows
+from certifair.individual.points import flips_of
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers
 from tests.individual.comparison_cases import LINEAR, network

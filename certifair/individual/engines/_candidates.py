@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from certifair.individual.engines._bounds import evaluate
+from certifair.individual.bounds import evaluate
 from certifair.individual.query import Array, Pair, Query
 from certifair.spec.layers import Layers
 

@@ -1,6 +1,6 @@
 """Compiled passes over flip sets: LANES people side by side, one combination after the other, in float32.
 
-The first layer is base + delta (see `_points`), and base is added up once. Layers add up inputs four at a time into two
+The first layer is base + delta (see `points`), and base is added up once. Layers add up inputs four at a time into two
 neurons, so that a vector that is loaded is used twice and a sum is stored once for four products.
 """
 

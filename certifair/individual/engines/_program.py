@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from certifair.errors import InputError
-from certifair.individual.engines._bounds import Ends
+from certifair.individual.bounds import Ends
 from certifair.individual.query import Array, Pair, Query
 from certifair.spec.layers import Layers
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 import numpy as np
 
-from certifair.individual.engines._points import Indices, Mask
 from certifair.individual.engines.base import Array
+from certifair.individual.points import Indices, Mask
 from certifair.spec.domain import Domain, Feature
 
 if TYPE_CHECKING:

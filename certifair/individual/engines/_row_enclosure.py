@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, final
 
 import numpy as np
 
-from certifair.individual.engines._bounds import UNIT, rounding
+from certifair.individual.bounds import UNIT, rounding
 from certifair.individual.engines.base import Array
 from certifair.spec.layers import Layers
 

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.evidence.witness import COUNTED, ENUMERATED, PAIR, SPLIT, TREE, UNDECIDED, Rows, Tree
-from certifair.individual.engines._bounds import activate, evaluate
+from certifair.individual.bounds import activate, evaluate
 from certifair.individual.engines._jobs import NO_TIME, joined, listed, over_chunks
-from certifair.individual.engines._points import Indices, Mask, clear, inside
 from certifair.individual.engines._row_boxes import Effects, FlipSets
 from certifair.individual.engines._row_enclosure import Enclosure, enclose
 from certifair.individual.engines._search import OUTSIDE
 from certifair.individual.engines.base import Array, NotForThisError, Proposal, Task
+from certifair.individual.points import Indices, Mask, clear, inside
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 

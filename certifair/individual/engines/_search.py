@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from certifair.evidence.witness import PAIR, UNDECIDED, Rows
-from certifair.individual.engines._points import Flips, Indices, Mask, groups
 from certifair.individual.engines.base import Array, Progress, Proposal
+from certifair.individual.points import Flips, Indices, Mask, groups
 
 OUTSIDE: Final = "the row is not in the domain"
 LATE: Final = "no time was left"

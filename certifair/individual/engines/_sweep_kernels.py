@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 from numba import njit
 
-from certifair.individual.engines._points import affine
 from certifair.individual.engines.base import Array
+from certifair.individual.points import affine
 
 MOST_NUMBERS: Final = 1 << 23
 """Of one layer at all breakpoints; past it no further ones are looked for."""

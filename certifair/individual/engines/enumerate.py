@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from certifair.evidence.witness import ALL, ENUMERATED, MOST_FLIPS, Rows, Tree
 from certifair.individual.engines import _enumerate_kernels as kernels
-from certifair.individual.engines._points import Indices, Mask, affine, bases, clear, flips_of, inside, worst_error
 from certifair.individual.engines._search import Part, search, spans
 from certifair.individual.engines.base import MOST_POINTS, Array, Engine, NotForThisError, Proposal, Task
+from certifair.individual.points import Indices, Mask, affine, bases, clear, flips_of, inside, worst_error
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 

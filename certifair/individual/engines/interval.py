@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 
-from certifair.individual.engines._bounds import box_rounding, interval_bounds
+from certifair.individual.bounds import box_rounding, interval_bounds
 from certifair.individual.engines._candidates import find_pair
 from certifair.individual.engines._comparison import domain_by, rows_by
 from certifair.individual.engines.base import Engine, Proposal, Task

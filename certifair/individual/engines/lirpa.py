@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, final
 import numpy as np
 
 from certifair.errors import InputError
-from certifair.individual.engines._bounds import box_rounding
+from certifair.individual.bounds import box_rounding
 from certifair.individual.engines._comparison import domain_by, rows_by
 from certifair.individual.engines.base import Engine, Proposal, Task
 from certifair.individual.engines.interval import by_bound

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, final
 
 import numpy as np
 
-from certifair.individual.engines._bounds import Ends, box_rounding, linear_bounds
+from certifair.individual.bounds import Ends, box_rounding, linear_bounds
 from certifair.individual.engines._candidates import differing
 from certifair.individual.engines._comparison import domain_by, rows_by
 from certifair.individual.engines.base import Engine, Proposal, Task

@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from certifair.evidence.witness import SWEPT, Rows, Tree
-from certifair.individual.engines._points import (
+from certifair.individual.engines._search import Part, search, spans
+from certifair.individual.engines._sweep_kernels import sweep
+from certifair.individual.engines.base import Array, Engine, NotForThisError, Proposal, Task
+from certifair.individual.points import (
     Flips,
     Indices,
     affine,
@@ -19,9 +22,6 @@ from certifair.individual.engines._points import (
     inside,
     values_and_errors,
 )
-from certifair.individual.engines._search import Part, search, spans
-from certifair.individual.engines._sweep_kernels import sweep
-from certifair.individual.engines.base import Array, Engine, NotForThisError, Proposal, Task
 from certifair.spec.layers import Layers
 
 SEGMENTS: Final = 256

@@ -17,7 +17,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from certifair.evidence.witness import MOST_FLIPS
-from certifair.individual.engines._bounds import activate, interval_bounds
+from certifair.individual.bounds import activate, interval_bounds
 from certifair.individual.engines.base import Array, NotForThisError
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import Layers

@@ -1,0 +1,60 @@
+"""What a repair is: it proposes another network. Whether that one is fair, a checker decides afterwards."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from certifair.spec.domain import Domain
+from certifair.spec.network import Network
+
+Array = NDArray[np.float64]
+Objective = Literal["accuracy", "change"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A network whose decision f > 0 shall not depend on the sensitive inputs of these rows (n, inputs).
+
+    labels (n,): 0 or 1, what the decision should be; None: the network's own decisions. objective: to be right about as
+    many rows as possible, or to change as few decisions as possible. deadline: a moment of `time.monotonic`.
+    """
+
+    network: Network
+    domain: Domain
+    rows: Array
+    labels: Array | None = None
+    objective: Objective = "accuracy"
+    deadline: float | None = None
+    seed: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """What is left of the time."""
+        return float("inf") if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Repaired:
+    """The network that a method proposes, or None and the reason, in the solver's words. solver: what was used."""
+
+    network: Network | None
+    reason: str
+    solver: str
+
+
+class Method(ABC):
+    """A final subclass in a file of its own in this folder."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def repair(self, task: Task) -> Repaired:
+        """A network that ought to be fair on the task's rows. Errors: InputError for one that it cannot change."""
