@@ -89,12 +89,12 @@ def test_a_network_with_an_unknown_layer_is_refused_by_name(certifair: Run, tmp_
     assert "Erf" in done.err
 
 
-def test_the_demo_states_the_treatment_difference_and_draws(demo_made: Path, certifair: Run, tmp_path: Path) -> None:
+def test_the_demo_states_the_treatment_difference_and_draws(demo: Path, certifair: Run, tmp_path: Path) -> None:
     for name in ("radii.png", "bounds-slope.png"):
-        assert (demo_made / "report" / name).read_bytes().startswith(b"\x89PNG")
-    done = certifair("verify", demo_made / "lending.certificate.json", "--public-key", demo_made / "key.pub.pem")
+        assert (demo / "report" / name).read_bytes().startswith(b"\x89PNG")
+    done = certifair("verify", demo / "lending.certificate.json", "--public-key", demo / "key.pub.pem")
     assert "two people of unequal groups" in done.out
-    done = certifair("stability", demo_made / "run", "--time", "1", "--plots", tmp_path / "p")
+    done = certifair("stability", demo / "run", "--time", "1", "--plots", tmp_path / "p")
     assert done.code == 0, done.err
     for part in (
         "PASS      unlike",
@@ -103,7 +103,7 @@ def test_the_demo_states_the_treatment_difference_and_draws(demo_made: Path, cer
         "PASS      one-person",
     ):
         assert part in done.out
-    done = certifair("stability", demo_made / "run", "--threshold", "1")
+    done = certifair("stability", demo / "run", "--threshold", "1")
     assert done.code == 2
     assert "--threshold" in done.err
 
