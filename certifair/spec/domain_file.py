@@ -1,6 +1,6 @@
 """Reading a domain from TOML.
 
-name = "adult"                    # rows = "adult.csv" and label = "income" may stand beside it
+name = "adult"                    # rows = "adult.csv", label = "income", and [compare] may stand beside it
 sensitive = ["sex"]
 relaxed = { hours = 2 }           # may move by ±2
 
@@ -30,6 +30,7 @@ from typing import final
 from certifair.errors import InputError, PolicyError
 from certifair.exact.decimals import outward
 from certifair.spec import toml_reader as read
+from certifair.spec.comparison import Comparison, comparison
 from certifair.spec.domain import KINDS, Domain, Feature, Kind
 from certifair.spec.toml_reader import Table, nearest
 
@@ -37,11 +38,12 @@ from certifair.spec.toml_reader import Table, nearest
 @final
 @dataclass(frozen=True)
 class DomainFile:
-    """A domain, and the table of rows that the file names, if any."""
+    """A domain, and the table of rows that the file names, if any; and how methods are compared on it."""
 
     domain: Domain
     rows: str | None
     label: str | None
+    comparison: Comparison
 
 
 def read_domain(content: bytes, where: str) -> DomainFile:
@@ -58,6 +60,7 @@ def read_domain(content: bytes, where: str) -> DomainFile:
     rows, label = (table.take(key, read.optional_text, None) for key in ("rows", "label"))
     sensitive = table.take("sensitive", read.texts)
     relaxed = dict(table.table("relaxed").items())
+    asked = comparison(table.table("compare"))
     features = tuple(_feature(item) for item in table.tables("feature"))
     table.finish()
     names = [feature.name for feature in features]
@@ -65,9 +68,10 @@ def read_domain(content: bytes, where: str) -> DomainFile:
         for unknown in (item for item in listed if item not in names):
             raise table.error(key, f"names {unknown!r}, which is no feature", nearest(unknown, names))
     try:
-        return DomainFile(Domain(name, tuple(_marked(f, sensitive, relaxed, table) for f in features)), rows, label)
+        domain = Domain(name, tuple(_marked(f, sensitive, relaxed, table) for f in features))
     except ValueError as error:
         raise PolicyError(str(error), where=where) from None
+    return DomainFile(domain, rows, label, asked)
 
 
 def load_domain(path: Path) -> DomainFile:

@@ -54,7 +54,7 @@ def model_spec(table: Table) -> ModelSpec:
     """Read `[model]`."""
     spec = ModelSpec(
         factory=table.take("factory", _factory, "mlp"),
-        hidden=table.take("hidden", _sizes, (32, 16)),
+        hidden=table.take("hidden", layer_sizes, (32, 16)),
         activation=table.take("activation", read.one_of("relu", "leaky_relu", "tanh", "sigmoid"), "relu"),
         final=table.take("final", read.one_of("sigmoid", "none"), "sigmoid"),
         layer_norm=table.take("layer_norm", read.flag, default=False),
@@ -101,7 +101,8 @@ def _factory(value: object) -> str:
     return name
 
 
-def _sizes(value: object) -> tuple[int, ...]:
+def layer_sizes(value: object) -> tuple[int, ...]:
+    """Widths of hidden layers. Errors: ValueError."""
     if not isinstance(value, list) or any(read.count(item) == 0 for item in value):
         raise ValueError("a list of whole numbers above 0")
     return tuple(value)

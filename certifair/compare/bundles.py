@@ -1,0 +1,176 @@
+"""What a method made, as an evidence bundle: a network that serves people one by one, or predictions as they are."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from certifair.compare.base import Case, DataSet
+from certifair.compare.policy import PART, serving_policy, training_policy
+from certifair.evidence.domain import domain_of, ranges_of
+from certifair.evidence.ingest import Served, bundle_served, ingest
+from certifair.evidence.inputs import Input, Inputs
+from certifair.evidence.onnx_reader import read_network
+from certifair.spec.domain import Domain
+from certifair.spec.policy import Policy
+from certifair.spec.values import values
+
+if TYPE_CHECKING:
+    from certifair.training.table import People as Encoded
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class People:
+    """A data set's people as networks read them; `train` and `test` (n,) say who is in which part, some in none.
+
+    inputs, X (n, d); y (n,) of 0 and 1; groups: by column, texts (n,). domain: what each input may be.
+    """
+
+    table: pa.Table
+    inputs: Inputs
+    domain: Domain
+    X: Floats
+    y: Floats
+    groups: Mapping[str, NDArray[Any]]
+    train: Mask
+    test: Mask
+    exclusions: list[Any]
+
+
+def people(case: Case) -> People:
+    """Everybody in the table, encoded and split as for training. Raises InputError naming column and row."""
+    from certifair.training.table import read_people
+
+    data = case.data
+    policy = Policy.parse(training_policy(data, "plain", case.seed), data.name)
+    found, table = read_people(data.rows, policy, str(data.rows))
+    inputs = found.inputs if data.model is None else _declared(data.domain)
+    return People(
+        table=table,
+        inputs=inputs,
+        domain=_domain(policy, inputs),
+        X=inputs.encode(table),
+        y=_labels(found),
+        groups={name: found.data.sensitive[name] for name in data.groups},
+        train=found.train,
+        test=found.kept,
+        exclusions=found.exclusions,
+    )
+
+
+def _labels(found: Encoded) -> Floats:
+    assert found.data.labels is not None
+    labels: Floats = found.data.labels.double().numpy()
+    return labels
+
+
+def _declared(domain: Domain) -> Inputs:
+    """The inputs of a network that was there before: as its domain lists them."""
+    return Inputs(
+        tuple(
+            Input(feature.name, "category", feature.values)
+            if feature.kind == "one_hot"
+            else Input(feature.name, "number")
+            for feature in domain.features
+        )
+    )
+
+
+def _domain(policy: Policy, inputs: Inputs) -> Domain:
+    """The domain of the policy's claims about the network."""
+    (about,) = (item for item in policy.properties if item.form == "domain" and item.kind == "individual")
+    found = domain_of(ranges_of(about, policy, inputs), about.sensitive_features, None)
+    assert found is not None, "a set's sensitive features are inputs of its network"
+    return found
+
+
+def served_by_network(case: Case, content: bytes, out: Path, *, crowd: People | None = None) -> float:
+    """Write the bundle of an ONNX network that serves the test part one by one; how long serving took, in seconds.
+
+    What is served is the network's value, within [0, 1].
+    """
+    crowd = crowd or people(case)
+    network = read_network(content, "the network")
+    started = time.perf_counter()
+    scores = values(network, crowd.X[crowd.test])[:, 0]
+    seconds = time.perf_counter() - started
+    _bundle(
+        case.data,
+        crowd,
+        serving_policy(case.data, case.method, network=True, alone=True),
+        content,
+        (scores, scores),
+        out,
+    )
+    return seconds
+
+
+def served_otherwise(
+    case: Case,
+    scores: Floats,
+    predictions: Floats,
+    content: bytes,
+    out: Path,
+    *,
+    crowd: People | None = None,
+) -> None:
+    """Write the bundle of a network whose scores (n_test,) somebody else's layer made predictions (n_test,) of."""
+    crowd = crowd or people(case)
+    policy = serving_policy(case.data, case.method, network=True)
+    _bundle(case.data, crowd, policy, content, (scores, predictions), out)
+
+
+def served_as(
+    case: Case, predictions: Floats, out: Path, scores: Floats | None = None, *, crowd: People | None = None
+) -> None:
+    """Write the bundle of predictions (n_test,) for the test part, in the table's order, and of scores if there are."""
+    crowd = crowd or people(case)
+    columns = {"prediction": predictions} | ({} if scores is None else {"score": scores})
+    table = crowd.table.append_column(PART, [pa.array(_parts(crowd))])
+    for name, column in columns.items():
+        whole = np.zeros(len(crowd.test))
+        whole[crowd.test] = column
+        if name in table.column_names:
+            table = table.drop_columns([name])
+        table = table.append_column(name, [whole])
+    with tempfile.TemporaryDirectory() as folder:
+        policy = Path(folder) / "policy.toml"
+        policy.write_bytes(serving_policy(case.data, case.method, network=False, scored=scores is not None))
+        ingest(table, policy, out)
+
+
+def _parts(crowd: People) -> NDArray[np.str_]:
+    return np.where(crowd.test, "test", np.where(crowd.train, "train", "other"))
+
+
+def _bundle(
+    data: DataSet, crowd: People, policy: bytes, content: bytes, made: tuple[Floats, Floats], out: Path
+) -> None:
+    """made: scores and predictions."""
+    size = data.batch or int(crowd.test.sum())
+    served = Served(
+        kept=crowd.test,
+        exclusions=crowd.exclusions,
+        scores=made[0],
+        predictions=np.clip(made[1], 0.0, 1.0),
+        batches=np.arange(len(made[0])) // size,
+        multipliers=None,
+        model=content,
+        inputs=crowd.inputs,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.toml"
+        path.write_bytes(policy)
+        bundle_served(crowd.table.append_column(PART, [pa.array(_parts(crowd))]), path, out, served)
