@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar, Final, final
+from typing import Final, final
 
 from certifair.spec.domain import Domain
 
@@ -97,9 +97,9 @@ class Method(ABC):
     that person alone, by a network that is in the bundle.
     """
 
-    name: ClassVar[str]
-    needs_base: ClassVar[bool] = False
-    per_person: ClassVar[bool] = True
+    name: str
+    needs_base: bool = False
+    per_person: bool = True
 
     @abstractmethod
     def make(self, case: Case, out: Path) -> Made:

@@ -1,0 +1,1 @@
+"""Methods beside each other: the same questions, checked answers."""
