@@ -132,8 +132,10 @@ def work(job: Job) -> None:
 def write(job: Job, run: Run, draft: Path | None = None) -> None:
     """The run's folder, in place of an earlier one. draft: what else belongs into it."""
     folder = job.out / job.name
-    draft = draft or folder.with_name(f".{folder.name}.draft")
-    draft.mkdir(parents=True, exist_ok=True)
+    if draft is None:  # what a process that was ended has left is nobody's evidence
+        draft = folder.with_name(f".{folder.name}.draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
     document = {"format": FORMAT, "key": job.key, **dataclasses.asdict(run)}
     write_atomic(draft / "run.json", json.dumps(document, indent=1).encode() + b"\n")
     shutil.rmtree(folder, ignore_errors=True)
