@@ -30,6 +30,7 @@ VERBS = (
     "individual",
     "stability",
     "repair",
+    "compare",
     "register",
     "revoke",
 )

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final, final
+from typing import Final, Literal, final
 
 from certifair.spec.domain import Domain
 
+Nothing = Literal["infeasible", "time limit", "failed", "does not apply"]
 BASE: Final = "plain"
 """The method whose network others start from."""
 
@@ -83,9 +84,9 @@ class Made:
 
 @final
 class NothingError(Exception):
-    """No answer. status: `infeasible`, `time limit`, `failed` (a solver's), or `does not apply`; the text says why."""
+    """No answer; the text says why. `failed`: a solver, or another package, without saying either of the others."""
 
-    def __init__(self, status: str, reason: str) -> None:
+    def __init__(self, status: Nothing, reason: str) -> None:
         super().__init__(reason)
         self.status = status
 
@@ -104,6 +105,13 @@ class Method(ABC):
     @abstractmethod
     def make(self, case: Case, out: Path) -> Made:
         """Write the bundle `out` of what is served to the people of the test part. Raises NothingError."""
+
+    def prepare(self, seconds: float) -> None:
+        """Get what is needed once, before all runs: a first run shall not pay for it. Raises NothingError.
+
+        Whatever fails here will fail again in a run, which tells of it.
+        """
+        del seconds  # most need nothing
 
     def fixed(self, data: DataSet) -> bool:
         """Whether all seeds give the same."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
-from typing import TYPE_CHECKING, Final, final
+from multiprocessing import connection, get_context, parent_process
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from certifair.compare.base import BASE
-from certifair.compare.runs import Job, earlier, nothing, work, write
+from certifair.compare.runs import Job, begin, kept, nothing, read, work, write
 from certifair.compare.table import Run
 
 if TYPE_CHECKING:
@@ -19,18 +21,28 @@ if TYPE_CHECKING:
 
 PRELOADED: Final = ["certifair.compare.runs", "torch"]
 """What every run needs: imported once, and forked."""
-Told = Callable[[Job, Run, int, int], object]
-"""Called with each run that is there, how many are, and how many there will be."""
 
 
-def run_all(jobs: Sequence[Job], processes: int, told: Told) -> list[Run]:
-    """Every job's run, in their order; those that an earlier call made are taken as they are."""
+class Watcher(Protocol):
+    """Whoever wants to know how far it is."""
+
+    def planned(self, count: int) -> None:
+        """So many runs there will be."""
+
+    def started(self, job: Job) -> None:
+        """A process works on it now."""
+
+    def ended(self, job: Job, run: Run, *, again: bool) -> None:
+        """again: an earlier call has made it."""
+
+
+def run_all(jobs: Sequence[Job], processes: int, watcher: Watcher) -> list[Run]:
+    """Every job's run, in their order, those of BASE first; what an earlier call made is taken as it is."""
+    watcher.planned(len(jobs))
     found: dict[int, Run] = {}
     for first in (True, False):
         part = {k: job for k, job in enumerate(jobs) if (job.method == BASE) == first}
-        for number, run in _Board(part, processes).runs():
-            found[number] = run
-            told(jobs[number], run, len(found), len(jobs))
+        found.update(_Board(part, processes, watcher).runs())
     return [found[number] for number in range(len(jobs))]
 
 
@@ -38,6 +50,7 @@ def run_all(jobs: Sequence[Job], processes: int, told: Told) -> list[Run]:
 @dataclass(frozen=True, eq=False)
 class _Running:
     number: int
+    key: str
     process: ForkServerProcess
     until: float
     started: float
@@ -48,28 +61,39 @@ class _Running:
 class _Board:
     jobs: dict[int, Job]
     processes: int
+    watcher: Watcher
 
     def runs(self) -> Iterator[tuple[int, Run]]:
         waiting, running = list(self.jobs), list[_Running]()
-        context = get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
         try:
             while waiting or running:
                 while waiting and len(running) < self.processes:
                     number = waiting.pop(0)
-                    if (known := earlier(self.jobs[number])) is not None:
+                    key = self.jobs[number].key()
+                    if (known := kept(self.jobs[number], key)) is None:
+                        running.append(self._start(number, key))
+                    else:
+                        self.watcher.ended(self.jobs[number], known, again=True)
                         yield number, known
-                        continue
-                    process = context.Process(target=_alone, args=(self.jobs[number],))
-                    process.start()
-                    now = time.monotonic()
-                    running.append(_Running(number, process, now + self.jobs[number].limit, now))
                 for ended in self._ended(running):
                     running.remove(ended)
-                    yield ended.number, self._result(ended)
+                    run = self._result(ended)
+                    self.watcher.ended(self.jobs[ended.number], run, again=False)
+                    yield ended.number, run
         finally:
             for left in running:
                 _kill(left.process)
+
+    def _start(self, number: int, key: str) -> _Running:
+        job = self.jobs[number]
+        shutil.rmtree(job.out / job.name, ignore_errors=True)
+        context = get_context("forkserver")
+        context.set_forkserver_preload(PRELOADED)
+        process = context.Process(target=_alone, args=(job, key))
+        process.start()
+        self.watcher.started(job)
+        now = time.monotonic()
+        return _Running(number, key, process, now + job.limit, now)
 
     def _ended(self, running: list[_Running]) -> list[_Running]:
         """Those that have ended, or are ended now because their time is over."""
@@ -86,25 +110,33 @@ class _Board:
         code = ended.process.exitcode
         if code is None:
             _kill(ended.process)
-        found = earlier(job)
-        if found is not None:
+        if (found := read(job, ended.key)) is not None:
             return found
         if code is None:
             found = nothing(job, "time limit", f"ended after {seconds:.0f} s", seconds)
         else:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             found = nothing(job, "crashed", f"its process ended with {how}", seconds)
-        write(job, found)
+        write(job, ended.key, found, begin(job))
         return found
 
 
-def _alone(job: Job) -> None:
+def _alone(job: Job, key: str) -> None:
     """In a process group of its own, so that whatever it starts ends with it; one thread, as others run beside it."""
     os.setpgid(0, 0)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 
     torch.set_num_threads(1)
-    work(job)
+    work(job, key)
+
+
+def _end_with_parent() -> None:
+    """Nobody waits for the run any more."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
 
 
 def _kill(process: ForkServerProcess) -> None:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from certifair.compare.base import Case, DataSet
 from certifair.compare.policy import PART, serving_policy, training_policy
 from certifair.evidence.domain import domain_of, ranges_of
-from certifair.evidence.ingest import Served, bundle_served, ingest
-from certifair.evidence.inputs import Input, Inputs
+from certifair.evidence.ingest import bundle_served, ingest
+from certifair.evidence.inputs import Inputs
+from certifair.evidence.network_bundle import inputs_of, scores_of, served_of
 from certifair.evidence.onnx_reader import read_network
 from certifair.spec.domain import Domain
 from certifair.spec.policy import Policy
-from certifair.spec.values import values
 
 if TYPE_CHECKING:
     from certifair.training.table import People as Encoded
@@ -56,7 +56,7 @@ def people(case: Case) -> People:
     data = case.data
     policy = Policy.parse(training_policy(data, "plain", case.seed), data.name)
     found, table = read_people(data.rows, policy, str(data.rows))
-    inputs = found.inputs if data.model is None else _declared(data.domain)
+    inputs = found.inputs if data.model is None else inputs_of(data.domain)
     return People(
         table=table,
         inputs=inputs,
@@ -76,18 +76,6 @@ def _labels(found: Encoded) -> Floats:
     return labels
 
 
-def _declared(domain: Domain) -> Inputs:
-    """The inputs of a network that was there before: as its domain lists them."""
-    return Inputs(
-        tuple(
-            Input(feature.name, "category", feature.values)
-            if feature.kind == "one_hot"
-            else Input(feature.name, "number")
-            for feature in domain.features
-        )
-    )
-
-
 def _domain(policy: Policy, inputs: Inputs) -> Domain:
     """The domain of the policy's claims about the network."""
     (about,) = (item for item in policy.properties if item.form == "domain" and item.kind == "individual")
@@ -96,25 +84,27 @@ def _domain(policy: Policy, inputs: Inputs) -> Domain:
     return found
 
 
-def served_by_network(case: Case, content: bytes, out: Path, *, crowd: People | None = None) -> float:
-    """Write the bundle of an ONNX network that serves the test part one by one; how long serving took, in seconds.
+@final
+@dataclass(frozen=True, eq=False)
+class Serving:
+    """What the test part was served, (n_test,), and how many seconds that took."""
 
-    What is served is the network's value, within [0, 1].
+    predictions: Floats
+    seconds: float
+
+
+def served_by_network(case: Case, content: bytes, out: Path, *, crowd: People | None = None) -> Serving:
+    """Write the bundle of an ONNX network that serves the test part one by one.
+
+    What is served is the network's value, within [0, 1]. Raises InputError as `scores_of`.
     """
     crowd = crowd or people(case)
     network = read_network(content, "the network")
     started = time.perf_counter()
-    scores = values(network, crowd.X[crowd.test])[:, 0]
+    scores = scores_of(network, crowd.X[crowd.test], crowd.domain)
     seconds = time.perf_counter() - started
-    _bundle(
-        case.data,
-        crowd,
-        serving_policy(case.data, case.method, network=True, alone=True),
-        content,
-        (scores, scores),
-        out,
-    )
-    return seconds
+    policy = serving_policy(case.data, case.method, network=True, alone=True)
+    return Serving(_bundle(case.data, crowd, policy, content, (scores, scores), out), seconds)
 
 
 def served_otherwise(
@@ -157,20 +147,12 @@ def _parts(crowd: People) -> NDArray[np.str_]:
 
 def _bundle(
     data: DataSet, crowd: People, policy: bytes, content: bytes, made: tuple[Floats, Floats], out: Path
-) -> None:
-    """made: scores and predictions."""
-    size = data.batch or int(crowd.test.sum())
-    served = Served(
-        kept=crowd.test,
-        exclusions=crowd.exclusions,
-        scores=made[0],
-        predictions=np.clip(made[1], 0.0, 1.0),
-        batches=np.arange(len(made[0])) // size,
-        multipliers=None,
-        model=content,
-        inputs=crowd.inputs,
-    )
+) -> Floats:
+    """made: scores and predictions. What was served, (n_test,)."""
+    parts = (crowd.test, crowd.exclusions)
+    served = served_of(Policy.parse(policy, data.name), content, crowd.inputs, parts, *made)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy.toml"
         path.write_bytes(policy)
         bundle_served(crowd.table.append_column(PART, [pa.array(_parts(crowd))]), path, out, served)
+    return served.predictions

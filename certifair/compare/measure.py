@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from certifair.certificate.derive import all_terms, derive
 from certifair.checks._individual.check import check_witness
 from certifair.compare.base import Made
-from certifair.compare.table import Figure, Property
+from certifair.compare.properties import PROPERTIES as PROPERTIES
+from certifair.compare.table import Figure
 from certifair.evidence.bundle import PATHS, Evidence, load, read_contents
 from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.proofs import Proof, add_proofs
+from certifair.individual import prepare
 from certifair.individual.properties import Search, prove_properties
 from certifair.spec import Json
 from certifair.stability.properties import propose_properties
@@ -25,20 +27,6 @@ from certifair.stability.properties import propose_properties
 Floats = NDArray[np.float64]
 STEEP_SECONDS: Final = 3.0
 """For the Lipschitz bound, at most."""
-PROPERTIES: Final = (
-    Property("accuracy", "accuracy", "higher", proven=False),
-    Property("auc", "AUC", "higher", proven=False),
-    Property("batch_gap", "batch gap", "lower", proven=True),
-    Property("pooled_gap", "pooled gap", "lower", proven=True),
-    Property("decision_gap", "pooled gap of decisions", "lower", proven=True),
-    Property("population_gap", "gap among everybody", "lower", proven=True),
-    Property("treatment", "treatment difference", "lower", proven=True),
-    Property("flip_rows", "unfair rows", "lower", proven=True),
-    Property("flip_domain", "unfair share of all inputs", "lower", proven=True),
-    Property("lipschitz", "Lipschitz bound", "lower", proven=True, digits=2),
-    Property("train_seconds", "training", "lower", proven=False, digits=1, unit="s"),
-    Property("serve_seconds", "serving", "lower", proven=False, digits=2, unit="s"),
-)
 NO_NETWORK: Final = "there is no network: these are somebody's predictions"
 COUPLED: Final = "of the network's own decisions: a layer couples the people of a batch"
 
@@ -68,6 +56,7 @@ def _proofs(evidence: Evidence, root: Path, seconds: float) -> dict[str, Proof]:
     found: dict[str, Proof] = {}
     if evidence.model is None:
         return found
+    prepare()  # loading what is compiled is no search
     search = Search(seconds=seconds, processes=1)
     for item, proof in prove_properties(evidence, f"{root}/policy.toml", search, check_witness):
         if proof is not None:

@@ -37,7 +37,7 @@ class Environment:
     def run(self, module: str, folder: Path, deadline: float) -> None:
         """Run a module of certifair on a folder until it ends. Raises NothingError with its last words, or if late."""
         command = [*self.command, "-m", module, str(folder)]
-        ended = _run(command, self.variables, deadline)
+        ended = _run(command, self.variables, deadline, module.rpartition(".")[2])
         if ended.returncode:
             words = [line for line in ended.stderr.splitlines() if line.strip()]
             last = words[-1].strip() if words else "without a word"
@@ -97,14 +97,17 @@ def _folder(requirements: tuple[str, ...], cache: Path, deadline: float) -> Path
 
 def _install(requirements: tuple[str, ...], folder: Path, deadline: float) -> None:
     options = ["--no-deps", "--no-input", "--disable-pip-version-check", "--quiet", "--target", str(folder)]
-    ended = _run([sys.executable, "-m", "pip", "install", *options, *requirements], os.environ, deadline)
+    command = [sys.executable, "-m", "pip", "install", *options, *requirements]
+    ended = _run(command, os.environ, deadline, f"the installation of {', '.join(requirements)}")
     if ended.returncode:
         lines = [line.strip() for line in ended.stderr.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith("ERROR")] or lines or ["pip said nothing"]
         raise NothingError("failed", f"cannot install {', '.join(requirements)}: {errors[0]}")
 
 
-def _run(command: list[str], variables: Mapping[str, str], deadline: float) -> subprocess.CompletedProcess[str]:
+def _run(
+    command: list[str], variables: Mapping[str, str], deadline: float, name: str
+) -> subprocess.CompletedProcess[str]:
     """Raises NothingError where the deadline comes first; then the process is gone."""
     try:
         return subprocess.run(  # noqa: S603 — the interpreter itself, with arguments of this package's
@@ -118,4 +121,4 @@ def _run(command: list[str], variables: Mapping[str, str], deadline: float) -> s
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise NothingError("time limit", f"{' '.join(command[1:4])} did not end in time") from None
+        raise NothingError("time limit", f"{name} did not end in time") from None

@@ -1,7 +1,8 @@
 """One run: a method, a data set and a seed, in a process of its own, which leaves a folder of evidence.
 
 RUN/bundle is what `certify` takes, RUN/claims.json what it would sign, RUN/run.json everything else, with a key of all
-that went in: a folder with the same key is not made again. A folder appears whole or not at all.
+that went in: a folder with the same key is not made again, unless something failed that may not fail again. A folder
+appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -31,42 +32,49 @@ from certifair.spec import Json
 
 FORMAT: Final = "certifair-run/0"
 PACKAGES: Final = ("torch", "numpy", "scipy", "pulp", "highspy", "fairlearn", "scikit-learn", "fairness_training")
-GRACE: Final = 15.0
+PROVING: Final = 0.2
+"""The part of a run's time that is for proofs about what the method made."""
+GRACE: Final = 30.0
 """Seconds beside what a run may take: for starting, reading, writing, and the checks that a certificate takes."""
+KEPT: Final = ("done", "infeasible", "time limit", "does not apply")
+"""What the same question would be answered again; a failure or a crash may have had other reasons."""
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Job:
-    """out: the comparison's folder. seconds: for the method; proving: for proofs about what it made."""
+    """out: the comparison's folder. seconds: for all of it. base_seed: whose network of BASE it starts from."""
 
     data: DataSet
     method: str
     seed: int
     out: Path
     seconds: float
-    proving: float
+    base_seed: int
 
     @property
     def name(self) -> str:
         """The run's folder, relative to the comparison's."""
-        safe = "".join(c if c.isalnum() or c in "-_." else "-" for c in self.data.name)
-        return f"runs/{safe}/{self.method}-{self.seed}"
+        return f"runs/{folder_name(self.data)}/{self.method}-{self.seed}"
 
     @property
     def limit(self) -> float:
         """When its process is ended, in seconds from its start."""
-        return self.seconds + self.proving + GRACE
+        return self.seconds + GRACE
 
     @property
-    def base(self) -> Path:
-        """The network that others start from."""
-        first = dataclasses.replace(self, method=BASE, seed=self.seed)
-        return self.out / first.name / "bundle" / PATHS["model"]
+    def base(self) -> Job:
+        """The run whose network this one starts from."""
+        return dataclasses.replace(self, method=BASE, seed=self.base_seed)
 
-    @property
+    def base_network(self) -> bytes | None:
+        """None where the method needs none, or there is none yet."""
+        path = self.out / self.base.name / "bundle" / PATHS["model"]
+        return path.read_bytes() if methods.get(self.method).needs_base and path.exists() else None
+
     def key(self) -> str:
-        """The digest of all that a run depends on."""
+        """The digest of all that a run depends on; known once the network to start from is there."""
+        base = self.base_network()
         return sha256(
             canonical(
                 {
@@ -74,12 +82,17 @@ class Job:
                     "method": self.method,
                     "seed": self.seed,
                     "seconds": repr(self.seconds),
-                    "proving": repr(self.proving),
+                    "base": None if base is None else sha256(base),
                     "certifair": own_digest(),
                     "versions": versions(),
                 }
             )
         )
+
+
+def folder_name(data: DataSet) -> str:
+    """A data set's name as every file system takes it."""
+    return "".join(c if c.isalnum() or c in "-_." else "-" for c in data.name)
 
 
 def versions() -> dict[str, str]:
@@ -93,50 +106,66 @@ def versions() -> dict[str, str]:
     return found
 
 
-def earlier(job: Job) -> Run | None:
-    """What an earlier call found, if it is still about the same."""
+def kept(job: Job, key: str) -> Run | None:
+    """What an earlier call found, if it is about the same, and would be found again."""
+    run = read(job, key)
+    return run if run is not None and run.status in KEPT else None
+
+
+def read(job: Job, key: str | None = None) -> Run | None:
+    """What is in the job's folder, if it has this key."""
     path = job.out / job.name / "run.json"
     try:
         document = json.loads(path.read_bytes())
-        return _run(document) if document["format"] == FORMAT and document["key"] == job.key else None
+        return _run(document) if document["format"] == FORMAT and key in (None, document["key"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def work(job: Job) -> None:
+def work(job: Job, key: str) -> None:
     """Everything, in this process; the folder is what comes of it."""
     started = time.monotonic()
-    folder = job.out / job.name
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    method = methods.get(job.method)
+    draft = begin(job)
     try:
-        base = job.base.read_bytes() if method.needs_base and job.base.exists() else None
-        case = Case(job.data, job.method, job.seed, started + job.seconds, base)
-        made = method.make(case, draft / "bundle")
-        found = measure(draft / "bundle", made, per_person=method.per_person, seconds=job.proving)
-        write_atomic(draft / "claims.json", json.dumps(found.claims, indent=1).encode())
-        done = _told(job, "done", "", found.figures, made.solver, made.note, time.monotonic() - started)
+        done = _answered(job, draft, started)
     except NothingError as error:
-        done = nothing(job, _status(error.status), str(error), time.monotonic() - started)
+        done = nothing(job, error.status, str(error), time.monotonic() - started)
     except CertifairError as error:
         done = nothing(job, "failed", one_line(str(error)), time.monotonic() - started)
     except Exception as error:
         done = nothing(job, "crashed", one_line(f"{type(error).__name__}: {error}"), time.monotonic() - started)
     if done.status != "done":
         shutil.rmtree(draft / "bundle", ignore_errors=True)
-    write(job, done, draft)
+    write(job, key, done, draft)
 
 
-def write(job: Job, run: Run, draft: Path | None = None) -> None:
-    """The run's folder, in place of an earlier one. draft: what else belongs into it."""
+def _answered(job: Job, draft: Path, started: float) -> Run:
+    """Let the method answer, look at what it made. Raises NothingError."""
+    method, base = methods.get(job.method), job.base_network()
+    if method.needs_base and base is None:
+        first = read(job.base)
+        why = "did not run" if first is None else f"gave none ({first.status}: {first.reason})"
+        raise NothingError("failed", one_line(f"there is no network to start from: {BASE} {why}"))
+    case = Case(job.data, job.method, job.seed, started + (1 - PROVING) * job.seconds, base)
+    made = method.make(case, draft / "bundle")
+    found = measure(draft / "bundle", made, per_person=method.per_person, seconds=PROVING * job.seconds)
+    write_atomic(draft / "claims.json", json.dumps(found.claims, indent=1).encode())
+    return _told(job, "done", "", found.figures, made.solver, made.note, time.monotonic() - started)
+
+
+def begin(job: Job) -> Path:
+    """An empty draft of the run's folder: what a process that was ended has left is nobody's evidence."""
     folder = job.out / job.name
-    if draft is None:  # what a process that was ended has left is nobody's evidence
-        draft = folder.with_name(f".{folder.name}.draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-    document = {"format": FORMAT, "key": job.key, **dataclasses.asdict(run)}
+    draft = folder.with_name(f".{folder.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    return draft
+
+
+def write(job: Job, key: str, run: Run, draft: Path) -> None:
+    """The draft becomes the run's folder, in place of an earlier one."""
+    folder = job.out / job.name
+    document = {"format": FORMAT, "key": key, **dataclasses.asdict(run)}
     write_atomic(draft / "run.json", json.dumps(document, indent=1).encode() + b"\n")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(draft, folder)  # noqa: PTH105 — of folders
@@ -164,11 +193,6 @@ def _told(
         seconds=round(seconds, 2),
         folder=job.name,
     )
-
-
-def _status(text: str) -> Status:
-    known: tuple[Status, ...] = ("infeasible", "time limit", "failed", "does not apply")
-    return next((status for status in known if status == text), "failed")
 
 
 def _run(document: Json) -> Run:

@@ -24,6 +24,7 @@ from certifair.evidence.tables import first_row, read_table, texts
 from certifair.exact.decimals import outward
 from certifair.spec import Json
 from certifair.spec.domain import Domain, Feature
+from certifair.spec.network import Network
 from certifair.spec.policy import Policy
 from certifair.spec.toml_reader import nearest
 from certifair.spec.values import values
@@ -49,8 +50,49 @@ def bundle_network(
     for name in (parsed.data.id, parsed.data.label, parsed.data.split, *parsed.columns()):
         if name is not None and name not in table.column_names:
             raise InputError(f"has no column {name!r}", where=where, advice=nearest(name, table.column_names))
-    served = _served(parsed, content, encoded, domain, _parts(parsed, table, where, kept, str(policy)))
+    parts = _parts(parsed, table, where, kept, str(policy))
+    scores = scores_of(read_network(content, "the network"), encoded[parts[0]], domain)
+    served = served_of(parsed, content, inputs_of(domain), parts, scores)
     return bundle_served(table, policy, out, served)
+
+
+def scores_of(network: Network, rows: Floats, domain: Domain) -> Floats:
+    """What a network gives each of these people (n, inputs): (n,).
+
+    Errors: InputError for one that does not take the domain's inputs, or does not give one finite number to each.
+    """
+    if (network.inputs, network.outputs) != (domain.inputs, 1):
+        what = f"takes {network.inputs} inputs and gives {network.outputs} outputs"
+        raise InputError(what, where="the network", advice=f"{domain.name} has {domain.inputs} inputs; give one output")
+    scores = values(network, rows)[:, 0]
+    if (row := first_row(~np.isfinite(scores))) is not None:
+        raise InputError(f"gives no finite number to the person {row} of those served", where="the network")
+    return scores
+
+
+def served_of(
+    policy: Policy,
+    content: bytes,
+    inputs: Inputs,
+    parts: tuple[Mask, list[Json]],
+    scores: Floats,
+    predictions: Floats | None = None,
+) -> Served:
+    """What is served by the policy, for `bundle_served`: scores (n,), or the predictions (n,) that another made of
+    them, clipped to its box, in its batches. parts: who is certified, and what became of the others.
+    """
+    low, high = (Fraction(0), Fraction(1)) if policy.layer is None else (policy.layer.lower, policy.layer.upper)
+    size = policy.serve.batch or len(scores)
+    return Served(
+        kept=parts[0],
+        exclusions=parts[1],
+        scores=scores,
+        predictions=np.clip(scores if predictions is None else predictions, outward(low, 1), outward(high, -1)),
+        batches=np.arange(len(scores)) // size,
+        multipliers=None,
+        model=content,
+        inputs=inputs,
+    )
 
 
 def inputs_of(domain: Domain) -> Inputs:
@@ -60,30 +102,6 @@ def inputs_of(domain: Domain) -> Inputs:
 
 def _input(feature: Feature) -> Input:
     return Input(feature.name, "category" if feature.kind == "one_hot" else "number", feature.values)
-
-
-def _served(policy: Policy, content: bytes, encoded: Floats, domain: Domain, parts: tuple[Mask, list[Json]]) -> Served:
-    """Errors: InputError for a network that does not give one number to each person."""
-    kept, exclusions = parts
-    network = read_network(content, "the network")
-    if (network.inputs, network.outputs) != (domain.inputs, 1):
-        what = f"takes {network.inputs} inputs and gives {network.outputs} outputs"
-        raise InputError(what, where="the network", advice=f"{domain.name} has {domain.inputs} inputs; give one output")
-    scores = values(network, encoded[kept])[:, 0]
-    if (row := first_row(~np.isfinite(scores))) is not None:
-        raise InputError(f"gives no finite number to the person {row} of those served", where="the network")
-    low, high = (Fraction(0), Fraction(1)) if policy.layer is None else (policy.layer.lower, policy.layer.upper)
-    size = policy.serve.batch or len(scores)
-    return Served(
-        kept=kept,
-        exclusions=exclusions,
-        scores=scores,
-        predictions=np.clip(scores, outward(low, 1), outward(high, -1)),
-        batches=np.arange(len(scores)) // size,
-        multipliers=None,
-        model=content,
-        inputs=inputs_of(domain),
-    )
 
 
 def _parts(policy: Policy, table: pa.Table, where: str, kept: Mask | None, named: str) -> tuple[Mask, list[Json]]:

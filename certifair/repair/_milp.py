@@ -15,7 +15,7 @@ import numpy as np
 
 from certifair.repair._bands import Bands, Lines
 from certifair.repair._solvers import Answer, Make, answer
-from certifair.repair.base import Array
+from certifair.repair.base import Array, Failure
 
 LARGEST: Final = 3.0
 """|Δ| of each weight and the bias."""
@@ -41,13 +41,16 @@ class Head:
 @final
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a solver says, in its words, and the last layer that it found, if any, with its side of each row."""
+    """What a solver says, in its words, and the last layer that it found, if any, with its side of each row.
+
+    failure: of exactly the program that was asked about, if there is none: of the sides that it was given, and `most`.
+    """
 
     status: str
     head: Head | None = None
     sides: Array | None = None
     cost: float = np.inf
-    infeasible: bool = False
+    failure: Failure = "failed"
 
 
 def solve(
@@ -69,15 +72,14 @@ def solve(
     program = _Program(bands, head, prices, sides, margin)
     for row in range(len(bands.size)):
         if time.monotonic() >= end:
-            return Outcome("no time was left when the program was built")
+            return Outcome("no time was left when the program was built", failure="time limit")
         program.add_row(row)
     if most < np.inf:
         program.problem += program.cost <= most
     seconds = min(TIGHT * (end - time.monotonic()), 1e8)
     if seconds <= 0:
-        return Outcome("no time was left for the solver")
-    said = answer(program.problem, make, seconds, relaxed=sides is not None)
-    return program.outcome(said, late=time.monotonic() >= end - (1 - TIGHT) * seconds)
+        return Outcome("no time was left for the solver", failure="time limit")
+    return program.outcome(answer(program.problem, make, seconds, relaxed=sides is not None))
 
 
 @final
@@ -161,11 +163,10 @@ class _Program:
         pairs += zip(self._down, (-down / scale).tolist(), strict=True)
         return self._pulp.LpAffineExpression([(variable, weight) for variable, weight in pairs if weight])
 
-    def outcome(self, said: Answer, *, late: bool) -> Outcome:
+    def outcome(self, said: Answer) -> Outcome:
         """Of the program, about which a solver has said this."""
-        status = f"{said.status}, when the time was over" if late else said.status
         if not said.found:
-            return Outcome(status, infeasible=said.infeasible and not late)
+            return Outcome(said.status, failure=said.failure)
         numbers = np.array([variable.value() for variable in (*self._up, *self._down, self._bias)], dtype=np.float64)
         count = len(self._up)
         head = Head(numbers[:count] - numbers[count:-1], float(numbers[-1]))
@@ -173,4 +174,4 @@ class _Program:
         if sides is None:
             sides = np.array([2.0 * round(z.value()) - 1.0 for z in self._sides])
         cost = np.abs(head.weight - self._head.weight).sum() + abs(head.bias - self._head.bias)
-        return Outcome(status, head, sides, float(cost + self._prices @ (sides > 0)))
+        return Outcome(said.status, head, sides, float(cost + self._prices @ (sides > 0)))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, final
 
 from certifair.errors import InputError
+from certifair.repair.base import Failure
 
 Name = Literal["auto", "highs", "cbc", "gurobi"]
 TOLERANCE: Final = 1e-9
@@ -30,29 +32,39 @@ class Solver:
 @final
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What a solver says, in its words. found: the variables of the program have values; else whether it says that
-    none fit.
+    """What a solver says, in its words. found: the variables of the program have values; failure: why not, if not.
+
+    A solver whose time is over has proved nothing, whatever it says then: CBC has called such programs infeasible. With
+    PuLP "infeasible" may be "infeasible or unbounded": so no objective here may be unbounded.
     """
 
     status: str
     found: bool = False
-    infeasible: bool = False
+    failure: Failure = "failed"
 
 
 def answer(program: Any, make: Make, seconds: float, *, relaxed: bool = False) -> Answer:
-    """What a solver makes of one of PuLP's programs; a failure is a status as well."""
+    """What a solver makes of one of PuLP's programs in so many seconds; an exception is a failure as well.
+
+    Whether the time was over is seen by the clock: solvers tell it each in its own way, and PuLP does not.
+    """
     import pulp
 
+    started = time.monotonic()
+    found = infeasible = False
     try:
         with warnings.catch_warnings(record=True):
             program.solve(make(relaxed, seconds))
     except (pulp.PulpError, IndexError, ValueError, OSError) as error:  # PuLP stumbles over solvers with nothing to say
-        return Answer(f"{type(error).__name__}: {error}")
-    status = f"{pulp.LpStatus[program.status]}, {pulp.LpSolution[program.sol_status]}"
-    complete = all(variable.value() is not None for variable in program.variables())
-    return Answer(
-        status, program.status == pulp.LpStatusOptimal and complete, program.status == pulp.LpStatusInfeasible
-    )
+        status = f"{type(error).__name__}: {error}"
+    else:
+        status = f"{pulp.LpStatus[program.status]}, {pulp.LpSolution[program.sol_status]}"
+        complete = all(variable.value() is not None for variable in program.variables())
+        found = program.status == pulp.LpStatusOptimal and complete
+        infeasible = program.status == pulp.LpStatusInfeasible
+    if time.monotonic() - started >= seconds:
+        return Answer(f"{status}, when the time was over", found, "time limit")
+    return Answer(status, found, "infeasible" if infeasible else "failed")
 
 
 def solvers(name: Name, method: str = "prof") -> list[Solver]:

@@ -15,6 +15,10 @@ from certifair.spec.network import Network
 
 Array = NDArray[np.float64]
 Objective = Literal["accuracy", "change"]
+Failure = Literal["infeasible", "time limit", "failed"]
+"""Why there is no answer, the word that says most first. infeasible: a solver says that what was asked has none; time
+limit: the time was over; failed: a solver stopped for any other reason, or gave what could not be used."""
+Status = Literal["done"] | Failure
 
 
 @final
@@ -43,11 +47,20 @@ class Task:
 @final
 @dataclass(frozen=True, eq=False)
 class Repaired:
-    """The network that a method proposes, or None and the reason, in the solver's words. solver: what was used."""
+    """The network that a method proposes, or None and the reason, in the solver's words. solver: what was used.
+
+    failure: why there is none, for programs; it says nothing where there is one.
+    """
 
     network: Network | None
     reason: str
     solver: str
+    failure: Failure = "failed"
+
+    @property
+    def status(self) -> Status:
+        """Whether there is a network, and if not, why."""
+        return self.failure if self.network is None else "done"
 
 
 class Method(ABC):

@@ -49,7 +49,7 @@ Attempt = tuple["_Candidate | None", str]
 
 @final
 class Finite(Method):
-    """Exact finite flip sets, no relaxation."""
+    """Exact finite flip sets, no relaxation. It always proposes a network: where nothing else can be, its start."""
 
     name = "finite"
 

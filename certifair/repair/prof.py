@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import ClassVar, Final, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from certifair.repair._bands import Bands, FlipSets, bands_of
 from certifair.repair._milp import MARGIN, Head, Outcome, solve
 from certifair.repair._solvers import INSTALL, Name, Solver, solvers
 from certifair.repair._widths import Tuning, fine_tuned
-from certifair.repair.base import Array, Method, Repaired, Task
+from certifair.repair.base import Array, Failure, Method, Repaired, Task
 from certifair.spec.layers import Layers, layers_of
 from certifair.spec.network import Activation, Affine, Network, reads
 
@@ -60,6 +60,7 @@ class Prof(Method):
         prices = -self.price * np.where(labels[chosen] > 0, 1.0, -1.0)
         end = time.monotonic() + min(SECONDS if task.deadline is None else np.inf, task.seconds)
         said: list[str] = []
+        failures: set[Failure] = set()
         for solver in candidates:
             found = _solved(bands, _affine(tuned, head), prices, solver, end)
             said.append(f"{solver.title}: {found.status}")
@@ -68,9 +69,11 @@ class Prof(Method):
                 if not np.array_equal(layers_of(repaired).layers[-1].weight[0], found.head.weight):
                     raise InputError("its last layer reads something twice", where="the network", advice=ADVICE)
                 return Repaired(repaired, "; ".join(said), solver.title)
-            if found.infeasible:
+            failures.add(found.failure)
+            if found.failure == "infeasible":
                 break
-        return Repaired(None, "; ".join(said), ", ".join(solver.title for solver in candidates))
+        failure = next(each for each in get_args(Failure) if each in failures)
+        return Repaired(None, "; ".join(said), ", ".join(solver.title for solver in candidates), failure)
 
     def _tuned(self, task: Task, head: int, labels: Array, sets: FlipSets) -> Network:
         """Step 1. Errors: InputError without torch."""
@@ -141,6 +144,7 @@ def _solved(bands: Bands, head: Head, prices: Array, solver: Solver, end: float)
 
     The side where the middle of each band is, or else one side for all, is tried first, which needs no integers: its
     cost is an upper bound of the search's, and its answer is what is left if the search finds none in its time.
+    Infeasible is what a search finds so that had no bound on its cost: no sides and no last layer will do.
     """
     middle: Array = np.where((bands.low.at + bands.high.at) @ head.weight / 2 + head.bias > 0, 1.0, -1.0)
     first = solve(bands, head, solver.make, end, prices=prices, sides=middle)
@@ -161,7 +165,8 @@ def _solved(bands: Bands, head: Head, prices: Array, solver: Solver, end: float)
     for attempt in range(ATTEMPTS):
         found = solve(bands, head, solver.make, end, prices=prices, sides=best.sides, margin=MARGIN * 10**attempt)
         if found.head is None:
-            return Outcome(f"{status}; with the sides fixed: {found.status}")
+            failure: Failure = "time limit" if found.failure == "time limit" else "failed"
+            return Outcome(f"{status}; with the sides fixed: {found.status}", failure=failure)
         rounded = found.head.rounded()
         if np.array_equal(bands.sides(rounded.weight, rounded.bias), best.sides):
             return Outcome(status, rounded, best.sides, found.cost)

@@ -38,6 +38,9 @@ class FairnessTraining(Method):
     name = "fairness_training"
     per_person = False
 
+    def prepare(self, seconds: float) -> None:
+        peers.environment(REQUIREMENTS, peers.cache_folder(), time.monotonic() + seconds)
+
     def make(self, case: Case, out: Path) -> Made:
         data = case.data
         if data.metric not in METRICS:

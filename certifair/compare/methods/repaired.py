@@ -16,66 +16,55 @@ from certifair.repair.base import Task
 
 PART: Final = 0.7
 """Of the case's time, for the repair."""
-
-
-def _make(name: str, case: Case, out: Path) -> Made:
-    """By the repair of that name. Raises NothingError with the reason of a repair that proposes nothing."""
-    network, crowd = base_of(case), people(case)
-    rows, labels = crowd.X[crowd.train], crowd.y[crowd.train]
-    started = time.monotonic()
-    task = Task(network, crowd.domain, rows, labels, deadline=started + PART * case.seconds, seed=case.seed)
-    try:
-        found = repair.get(name).repair(task)
-        content = None if found.network is None else write_network(found.network)
-    except InputError as error:  # a network that it cannot change
-        raise NothingError("does not apply", one_line(str(error))) from None
-    took = time.monotonic() - started
-    if content is None:
-        raise NothingError(_status(found.reason), one_line(found.reason))
-    serving = served_by_network(case, content, out, crowd=crowd)
-    return Made(found.solver, took, serving, one_line(found.reason))
-
-
-def _status(reason: str) -> str:
-    """What a reason in a solver's words amounts to; what is said of time explains the rest."""
-    words = reason.lower()
-    return "time limit" if "time" in words else "infeasible" if "infeasible" in words else "failed"
+ZEROING: Final = "zeroing"
+PRICED: Final = "prof_priced"
+PRICE: Final = 1.0
+"""What a row on another side than its label's costs, beside |Δ| of a weight: as under examples/published."""
+CUT: Final = 0.5
+"""A larger prediction is a positive decision, as by the policy of a run's bundle."""
+ALIKE: Final = "everybody is decided alike"
 
 
 @final
-class Zeroing(Method):
-    """Drop the attribute."""
+class RepairedNetwork(Method):
+    """The repair of this name. `prof` is as published: all rows tune, a sample of 100 is made fair, and which decisions
+    these people get is not asked, so it may be one for nearly everybody. `prof_priced` is the same with a price.
+    """
 
-    name = "zeroing"
     needs_base = True
 
-    def make(self, case: Case, out: Path) -> Made:
-        return _make(self.name, case, out)
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def fixed(self, data: DataSet) -> bool:
-        return data.model is not None and data.split is not None
-
-
-@final
-class Finite(Method):
-    """Over the exact finite flip sets."""
-
-    name = "finite"
-    needs_base = True
+        return self.name == ZEROING and data.model is not None and data.split is not None
 
     def make(self, case: Case, out: Path) -> Made:
-        return _make(self.name, case, out)
+        network, crowd = base_of(case), people(case)
+        rows, labels = crowd.X[crowd.train], crowd.y[crowd.train]
+        started = time.monotonic()
+        task = Task(network, crowd.domain, rows, labels, deadline=started + PART * case.seconds, seed=case.seed)
+        try:
+            found = _repair(self.name).repair(task)
+            content = None if found.network is None else write_network(found.network)
+        except InputError as error:  # a network that it cannot change
+            raise NothingError("does not apply", one_line(str(error))) from None
+        took = time.monotonic() - started
+        if content is None:
+            raise NothingError(found.failure, one_line(found.reason))
+        serving = served_by_network(case, content, out, crowd=crowd)
+        positive = serving.predictions > CUT
+        alike = f"{ALIKE}; " if positive.all() or not positive.any() else ""
+        return Made(found.solver, took, serving.seconds, one_line(alike + found.reason))
 
 
-@final
-class Prof(Method):
-    """As published: all rows tune, a sample of 100 is made fair."""
+def _repair(name: str) -> repair.Method:
+    """Imported when it is needed: what a repair needs may not be installed."""
+    if name != PRICED:
+        return repair.get(name)
+    from certifair.repair.prof import Prof
 
-    name = "prof"
-    needs_base = True
-
-    def make(self, case: Case, out: Path) -> Made:
-        return _make(self.name, case, out)
+    return Prof(price=PRICE)
 
 
-METHODS = (Zeroing(), Finite(), Prof())
+METHODS = tuple(RepairedNetwork(name) for name in (ZEROING, "finite", "prof", PRICED))

@@ -49,7 +49,7 @@ def _given(case: Case, model: Path, out: Path) -> Made:
     if not (isinstance(last, Activation) and last.kind == "sigmoid"):
         steps = (*network.steps, Activation(network.output, "sigmoid"))
         network = Network(network.inputs, steps, len(steps))
-    return Made("none", 0.0, served_by_network(case, write_network(network), out), f"the network {model.name}")
+    return Made("none", 0.0, served_by_network(case, write_network(network), out).seconds, f"the network {model.name}")
 
 
 def _trained(case: Case, name: str, out: Path) -> Made:

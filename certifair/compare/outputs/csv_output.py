@@ -9,16 +9,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, final
 
-from certifair.compare.outputs.base import Output, found
+from certifair.compare.outputs.base import Output, basis_of
 from certifair.compare.table import Table
 from certifair.evidence.files import write_atomic
 from certifair.spec.printable import printable
 
 RUNS: Final = (
-    *("data", "method", "seed", "property", "value", "lower", "upper", "verdict", "claim", "status", "reason"),
+    *("data", "method", "seed", "property", "value", "lower", "upper", "basis", "verdict", "claim", "status", "reason"),
     *("folder", "seconds", "solver", "note", "versions"),
 )
-CELLS: Final = ("data", "method", "property", "n", "mean", "half", "lower", "upper", "text", "reason", "runs")
+CELLS: Final = ("data", "method", "property", "n", "mean", "half", "lower", "upper", "basis", "text", "reason", "runs")
 NOTHING: Final = "nan"
 """Where there is no number: every reader of floats knows it, and nobody takes it for 0."""
 _FORMULA = re.compile(r"[=+@-].*[a-zA-Z(|!]", re.DOTALL)
@@ -41,12 +41,12 @@ def _runs(table: Table) -> Iterator[Sequence[str]]:
     for run in table.runs:
         packages = "; ".join(f"{package} {version}" for package, version in sorted(run.versions.items()))
         for item in table.properties:
-            figure = found(run, item.name)
+            figure = run.figure(item.name)
             value, lower, upper = _number(figure.value), figure.lower or NOTHING, figure.upper or NOTHING
-            reason = figure.reason or run.reason
+            basis, reason = basis_of(item, figure), figure.reason or run.reason
             yield (
-                *(run.data, run.method, str(run.seed), item.name, value, lower, upper, figure.verdict),
-                *(figure.claim or "", run.status, reason, run.folder, _number(run.seconds)),
+                *(run.data, run.method, str(run.seed), item.name, value, lower, upper),
+                *(basis, figure.verdict or "none", figure.claim or "", run.status, reason, run.folder, _number(run.seconds)),
                 *(run.solver, run.note, packages),
             )
 
@@ -55,7 +55,7 @@ def _cells(table: Table) -> Iterator[Sequence[str]]:
     for cell in table.cells:
         figures = [_number(value) for value in (cell.mean, cell.half, cell.lower, cell.upper)]
         runs = "; ".join(cell.runs)
-        yield (cell.data, cell.method, cell.property, str(cell.n), *figures, cell.text, cell.reason, runs)
+        yield (cell.data, cell.method, cell.property, str(cell.n), *figures, cell.basis, cell.text, cell.reason, runs)
 
 
 def _number(value: float | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING, final
 from urllib.parse import quote
 
 from certifair.compare.outputs.base import (
+    CHECK,
     Output,
+    basis_of,
     behind,
     best,
+    ends,
     has_figure,
     heading,
     meaning,
@@ -35,18 +39,23 @@ PARTS = Path(__file__).with_name("page")
 @final
 @dataclass(frozen=True)
 class Shown:
-    """A cell as the page shows it. order: what its column is sorted by, empty without a figure."""
+    """A cell as the page shows it. order: what its column is sorted by, empty where that is not known.
+
+    ends: what is known of every run's figure, in words. figures: of each run, with what is known of that one.
+    """
 
     cell: Cell
     winner: bool
+    known: bool
     order: str
-    figures: tuple[tuple[Run, Figure], ...]
+    ends: str
+    figures: tuple[tuple[Run, Figure, str], ...]
 
     @property
     def title(self) -> str:
         """One line for who points at it."""
-        reason = self.cell.reason if self.order else self.cell.reason or "no figure"
-        return "; ".join(part for part in (ends(self.cell.lower, self.cell.upper), reason) if part)
+        reason = self.cell.reason if self.known else self.cell.reason or "no figure"
+        return "; ".join(part for part in (self.ends, reason) if part)
 
 
 @final
@@ -83,6 +92,7 @@ def render(table: Table) -> str:
         solvers={method: solvers(table, method) for method in table.methods},
         versions=versions(table),
         confidence=f"{CONFIDENCE:.0%}",
+        check=CHECK,
         style=style,
         script=script,
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -90,18 +100,9 @@ def render(table: Table) -> str:
     return page
 
 
-def ends(lower: float | str | None, upper: float | str | None) -> str:
-    """What is proven of a figure, in words; empty where nothing is."""
-    if lower is None or upper is None:
-        return "".join(
-            f"proven: at {which} {end}" for which, end in (("least", lower), ("most", upper)) if end is not None
-        )
-    return f"proven: {lower}" if lower == upper else f"proven: {lower} to {upper}"
-
-
-def link(folder: str) -> str:
-    """The address of a run's folder, relative to the page whatever the name: it holds no scheme and no host."""
-    return f"./{quote(folder)}/"
+def link(folder: str, inside: str = "") -> str:
+    """The address of a run's folder or of what is inside, relative to the page: no name makes a scheme or a host."""
+    return f"./{quote(folder)}/{inside}"
 
 
 def _section(table: Table, data: str) -> Section:
@@ -122,8 +123,12 @@ def _section(table: Table, data: str) -> Section:
 
 def _shown(table: Table, data: str, method: str, item: Property, winners: Mapping[str, frozenset[str]]) -> Shown:
     cell = table.cell(data, method, item.name)
-    order = repr(float(cell.mean)) if cell.mean is not None and has_figure(cell) else ""
-    return Shown(cell, method in winners[item.name], order, tuple(behind(table, cell)))
+    order = repr(float(cell.rank)) if cell.rank is not None and math.isfinite(cell.rank) else ""
+    figures = tuple(
+        (run, figure, ends(basis_of(item, figure), figure.lower, figure.upper)) for run, figure in behind(table, cell)
+    )
+    words = ends(cell.basis, cell.lower, cell.upper, cell.n)
+    return Shown(cell, method in winners[item.name], has_figure(cell), order, words, figures)
 
 
 def _environment() -> Environment:
@@ -150,5 +155,4 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(heading=heading, meaning=meaning, link=link, breakable=breakable)
-    environment.globals.update(ends=ends)
     return environment

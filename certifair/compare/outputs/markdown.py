@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import final
 
-from certifair.compare.outputs.base import Output, best, has_figure, heading, meaning, solvers, versions
+from certifair.compare.outputs.base import CHECK, Output, best, ends, has_figure, heading, meaning, solvers, versions
 from certifair.compare.table import CONFIDENCE, Cell, Property, Table
 from certifair.evidence.files import write_atomic
 from certifair.spec.printable import printable
@@ -38,14 +38,26 @@ def render(table: Table) -> str:
     for data in table.sets:
         parts += [f"## {_plain(data)}", _grid(table, data, notes)]
     parts += ["\n".join(f"[^{number}]: {text}" for text, number in notes.items())] if notes else []
-    parts += ["## What the columns mean", _meanings(table), "## How it was made", _made(table)]
+    parts += ["## What the columns mean", _meanings(table), "## How to check a figure", _CHECKING]
+    parts += ["## How it was made", _made(table)]
     return "\n\n".join(parts) + "\n"
+
+
+_CHECKING = (
+    "Each run's folder RUN, named in comparison.csv, has the evidence in `bundle` and, in `claims.json`, what follows "
+    "from it. Nobody has to believe the latter: with a key of your own (`certifair keygen`),\n\n"
+    f"    {CHECK}\n\n"
+    "derives the same claims from the bundle alone and signs them. A measurement is no claim: it is repeated by running "
+    "the comparison again."
+)
 
 
 def _intro() -> str:
     return (
-        f"A figure is the mean over the seeds ± half its {CONFIDENCE:.0%} t-interval. **Bold**: the best mean of a "
-        "column, to the digits shown; intervals may overlap. A cell without a figure says why."
+        f"A figure is the mean over the seeds ± half its {CONFIDENCE:.0%} t-interval, without ± for one run or equal "
+        "ones; intervals may overlap. “a to b” are ends that hold for every run, as the column's meaning says, and no "
+        "spread over seeds. **Bold**: the best of a column, to the digits shown, by the mean or by the end on the bad "
+        "side; a mean that leaves runs out is never best. A cell without a figure says why."
     )
 
 
@@ -75,7 +87,7 @@ def _row(cells: Iterable[str]) -> str:
 
 def _meanings(table: Table) -> str:
     def line(item: Property) -> str:
-        return f"- **{_plain(heading(item))}** ({_plain(item.name)}): {meaning(item)}"
+        return f"- **{_plain(heading(item))}** ({_plain(item.name)}): {_plain(meaning(item))}"
 
     return "\n".join(line(item) for item in table.properties)
 
