@@ -27,6 +27,7 @@ TRAINING = dict.fromkeys(
 )
 OPTIONAL = {
     "matplotlib": "pip install 'certifair[report]'",
+    "jinja2": "pip install 'certifair[report]'",
     "auto_LiRPA": "pip install --no-deps auto_LiRPA==0.3 && pip install tqdm packaging appdirs pyyaml",
     "pyspark": "pip install 'certifair[spark]', and Java 17 or newer",
     "fairlearn": "pip install fairlearn",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 SECONDS = 60.0
 """For a domain, unless --time says otherwise."""
+INSTALL = "pip install 'certifair[torch]'"
 METHODS = ("auto", "enumerate", "sweep", "branch", "interval", "lirpa", "milp")
 
 
@@ -46,6 +47,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    try:
+        return _run(args)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("certifair"):
+            raise
+        raise InputError(f"proofs need {error.name}", advice=INSTALL) from None
+
+
+def _run(args: argparse.Namespace) -> int:
     from certifair.cli import proofs
 
     _check_numbers(args)

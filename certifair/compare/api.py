@@ -14,7 +14,7 @@ from certifair.compare import methods
 from certifair.compare.base import BASE, DataSet, NothingError
 from certifair.compare.board import Watcher, run_all
 from certifair.compare.cells import table_of
-from certifair.compare.measure import PROPERTIES
+from certifair.compare.properties import PROPERTIES
 from certifair.compare.runs import Job, folder_name
 from certifair.compare.table import Table
 from certifair.errors import InputError
@@ -22,6 +22,8 @@ from certifair.individual import prepare
 
 INSTALLING: Final = 120.0
 """Seconds that a peer's environment may take to be made."""
+LOCK: Final = ".lock"
+"""What is in every comparison's folder, and in nobody else's."""
 
 
 def compare(
@@ -65,7 +67,7 @@ def _prepare(names: Sequence[str]) -> None:
     """What a first run would pay for: compiled searches, and other people's environments."""
     prepare()
     for name in names:
-        with contextlib.suppress(NothingError):  # the runs will say so
+        with contextlib.suppress(NothingError, OSError):  # the runs will say so
             methods.get(name).prepare(INSTALLING)
 
 
@@ -93,18 +95,19 @@ def _alone_in(out: Path) -> Iterator[None]:
     """A comparison's folder, made if need be, for us alone. Errors: InputError."""
     import fcntl
 
-    runs = out / "runs"
-    if out.exists() and not runs.is_dir() and (not out.is_dir() or any(out.iterdir())):
+    lock = out / LOCK
+    if out.exists() and not lock.is_file() and (not out.is_dir() or any(out.iterdir())):
         raise InputError("is no comparison's folder", where=str(out), advice="choose another --out")
     try:
-        runs.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(out / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
         raise InputError(f"cannot be written ({error.strerror})", where=str(out)) from None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError("another comparison is at work in it", where=str(out), advice="wait for its end") from None
         yield
-    except BlockingIOError:
-        raise InputError("another comparison is at work in it", where=str(out), advice="wait for its end") from None
     finally:
         os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -19,8 +20,17 @@ from certifair.compare.table import Run
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
-PRELOADED: Final = ["certifair.compare.runs", "torch"]
-"""What every run needs: imported once, and forked."""
+PRELOADED: Final = [
+    "certifair.compare.runs",
+    "certifair.training.run",
+    "torch._dynamo",  # which torch's optimizers and exporter import at their first use
+    "torch.export._trace",
+    "onnxscript.function_libs.torch_lib.ops",
+    "scipy.stats",
+    "numba",
+    "fairlearn.postprocessing",
+]
+"""Imported once, and forked, so that no run pays for it out of its time; what is not installed is left out."""
 
 
 class Watcher(Protocol):
@@ -108,8 +118,7 @@ class _Board:
         """Its run; one that left none says how its process ended."""
         job, seconds = self.jobs[ended.number], time.monotonic() - ended.started
         code = ended.process.exitcode
-        if code is None:
-            _kill(ended.process)
+        _kill(ended.process)
         if (found := read(job, ended.key)) is not None:
             return found
         if code is None:
@@ -140,10 +149,12 @@ def _end_with_parent() -> None:
 
 
 def _kill(process: ForkServerProcess) -> None:
-    """The process and all that it started."""
-    if process.pid is not None and process.exitcode is None:
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            process.kill()
+    """The process and all that it started, also where it has ended itself and left that behind.
+
+    Its group is there as long as anybody is in it, and until then nobody else is given its number.
+    """
+    assert process.pid is not None
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody is left
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # it may not have made its group yet; one that has ended is let be
     process.join()

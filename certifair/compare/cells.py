@@ -51,7 +51,7 @@ def cell_of(data: str, method: str, item: Property, runs: Sequence[Run]) -> Cell
     known = [figure for figure in figures if _is_known(figure)]
     values = [figure.value for figure in known if figure.value is not None]
     mean, half = (statistics.mean(values) if values else None), half_width(values)
-    ends = _worst(known)
+    ends, basis = _worst(known), _basis(item, known)
     shown = ends if item.ends and ends != (None, None) and _apart(known, item.digits) else None
     return Cell(
         data=data,
@@ -62,10 +62,10 @@ def cell_of(data: str, method: str, item: Property, runs: Sequence[Run]) -> Cell
         half=half,
         lower=ends[0],
         upper=ends[1],
-        basis=_basis(item, known),
+        basis=basis,
         rank=_rank(item, mean, shown),
         text=_text(item, values, half, shown, len(runs)) if values else _nothing(figures, runs),
-        reason=_reason(figures, runs),
+        reason="; ".join(_reasons(figures, runs, "" if basis == item.basis else "measured, no claim")),
         runs=tuple(run.folder for run in runs),
     )
 
@@ -167,24 +167,24 @@ def _lack(figure: Figure, run: Run) -> str:
     return "undecided" if figure.claim is not None else "not claimed"
 
 
-def _reason(figures: Sequence[Figure], runs: Sequence[Run]) -> str:
+def _reasons(figures: Sequence[Figure], runs: Sequence[Run], note: str) -> Iterator[str]:
     """What to know of the cell, each reason once, with its seeds where it is not that of all.
 
-    Reasons that differ in numbers only are told once, with the first one's: HiGHS never stops at one time twice.
+    Reasons that differ in numbers only are told once, with the first one's: no solver stops at one time twice.
     """
+    known = sum(map(_is_known, figures))
+    if 0 < known < len(figures):
+        yield f"from {known} of {len(figures)} runs only: those left out might have been better or worse"
+    if note:
+        yield note
     same: dict[str, list[tuple[int, str]]] = {}
     for figure, run in zip(figures, runs, strict=True):
         if text := _why(figure, run):
             same.setdefault(_NUMBER.sub("#", text), []).append((run.seed, text))
-    parts = [_told(said, of_all=len(said) == len(runs)) for said in list(same.values())[:MOST]]
-    parts += [f"and {len(same) - MOST} other reasons"] if len(same) > MOST else []
-    return "; ".join([*_left_out(figures), *parts])
-
-
-def _left_out(figures: Sequence[Figure]) -> Iterator[str]:
-    known = sum(_is_known(figure) for figure in figures)
-    if 0 < known < len(figures):
-        yield f"from {known} of {len(figures)} runs only: those left out might have been better or worse"
+    for said in list(same.values())[:MOST]:
+        yield _told(said, of_all=len(said) == len(runs))
+    if len(same) > MOST:
+        yield f"and {len(same) - MOST} other reasons"
 
 
 def _why(figure: Figure, run: Run) -> str:

@@ -14,19 +14,24 @@ from numpy.typing import NDArray
 from certifair.certificate.derive import all_terms, derive
 from certifair.checks._individual.check import check_witness
 from certifair.compare.base import Made
-from certifair.compare.properties import PROPERTIES as PROPERTIES
 from certifair.compare.table import Figure
 from certifair.evidence.bundle import PATHS, Evidence, load, read_contents
 from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.proofs import Proof, add_proofs
+from certifair.exact.decimals import format_decimal
 from certifair.individual import prepare
 from certifair.individual.properties import Search, prove_properties
-from certifair.spec import Json
+from certifair.spec import Json, metrics
 from certifair.stability.properties import propose_properties
 
 Floats = NDArray[np.float64]
 STEEP_SECONDS: Final = 3.0
 """For the Lipschitz bound, at most."""
+NO_POOL: Final = "of this metric only batches are claimed"
+NO_RATIO: Final = "an interval is only known for gaps of decisions"
+COUPLED_PEOPLE: Final = (
+    "what is served depends on others in the batch, or on a lottery: an interval needs independent people"
+)
 NO_NETWORK: Final = "there is no network: these are somebody's predictions"
 COUPLED: Final = "of the network's own decisions: a layer couples the people of a batch"
 
@@ -76,14 +81,18 @@ class _Figures:
     claims: dict[str, Json]
     per_person: bool
 
+    @property
+    def ratio(self) -> bool:
+        """Whether the metric compares shares of people."""
+        return metrics.get(self.evidence.policy.properties[0].metric).has_ratio
+
     def all(self) -> Iterator[Figure]:
         """In the order of PROPERTIES, without the times."""
         yield from self._quality()
         yield self._claimed("batch_gap", "batch")
-        yield self._claimed("pooled_gap", "pooled", "the metric needs labels, which nobody knows while serving")
+        yield self._claimed("pooled_gap", "pooled", NO_POOL)
         yield self._decisions()
-        why = "what is served depends on others in the batch, or on a lottery: an interval needs independent people"
-        yield self._claimed("population_gap", "population", why)
+        yield self._claimed("population_gap", "population", COUPLED_PEOPLE if self.ratio else NO_RATIO)
         yield self._treatment()
         note = "" if self.per_person else COUPLED
         yield _turned(self._claimed("flip_rows", "flip_rows", NO_NETWORK), note)
@@ -113,7 +122,8 @@ class _Figures:
         gap = found["decisionGap"]
         if gap is None:
             return Figure("decision_gap", None, verdict="", reason=found["reason"], claim=found["id"])
-        return Figure("decision_gap", float(Fraction(gap)), None, gap, found["verdict"], "", found["id"])
+        reason = "" if found["id"] == "pooled" else "the worst of all batches"
+        return Figure("decision_gap", float(Fraction(gap)), None, gap, found["verdict"], reason, found["id"])
 
     def _treatment(self) -> Figure:
         """The layer's claim; without a layer what the evidence shows: 0 where everybody is served her score."""
@@ -125,7 +135,8 @@ class _Figures:
         if np.array_equal(np.clip(scores, 0, 1), served):
             return Figure("treatment", 0.0, "0", "0", reason="everybody is served her own score")
         least = shown(scores, served, [*self.evidence.codes.values()])
-        return Figure("treatment", least, repr(least), None, reason="at least this, between two people of the evidence")
+        end = format_decimal(Fraction(repr(least)))
+        return Figure("treatment", least, end, None, reason="at least this, between two people of the evidence")
 
 
 def _turned(figure: Figure, note: str) -> Figure:
@@ -134,14 +145,8 @@ def _turned(figure: Figure, note: str) -> Figure:
         return figure
     lower, upper = 1 - Fraction(figure.upper), 1 - Fraction(figure.lower)
     reason = "; ".join(filter(None, [figure.reason, note]))
-    ends = (_decimal(lower), _decimal(upper))
+    ends = (format_decimal(lower), format_decimal(upper))
     return Figure(figure.property, float(lower), *ends, figure.verdict, reason, figure.claim)
-
-
-def _decimal(value: Fraction) -> str:
-    from certifair.exact.decimals import format_decimal
-
-    return format_decimal(value)
 
 
 def auc(scores: Floats, labels: Floats) -> float | None:

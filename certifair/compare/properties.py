@@ -96,7 +96,8 @@ PROPERTIES: Final = (
         "lower",
         "proven",
         "The network's score moves at most so many times as far as its inputs do, anywhere in the domain, each input "
-        "in units of its range, Euclidean. A bound, which may be above the truth, and about the network, before any layer.",
+        "in units of its range, Euclidean. A bound, which may be above the truth, and about the network, before any "
+        "layer.",
         digits=2,
     ),
     Property(

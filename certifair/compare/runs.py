@@ -21,8 +21,9 @@ from certifair import __version__
 from certifair.certificate.derive import own_digest
 from certifair.compare import methods
 from certifair.compare.base import BASE, Case, DataSet, NothingError
-from certifair.compare.measure import PROPERTIES, measure
+from certifair.compare.measure import measure
 from certifair.compare.methods._common import one_line
+from certifair.compare.properties import PROPERTIES
 from certifair.compare.table import Figure, Run, Status
 from certifair.errors import CertifairError
 from certifair.evidence.bundle import PATHS
@@ -91,8 +92,8 @@ class Job:
 
 
 def folder_name(data: DataSet) -> str:
-    """A data set's name as every file system takes it."""
-    return "".join(c if c.isalnum() or c in "-_." else "-" for c in data.name)
+    """A data set's name as every file system takes it; no dots, as ".." is another folder."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in data.name)
 
 
 def versions() -> dict[str, str]:
@@ -154,10 +155,14 @@ def _answered(job: Job, draft: Path, started: float) -> Run:
 
 
 def begin(job: Job) -> Path:
-    """An empty draft of the run's folder: what a process that was ended has left is nobody's evidence."""
+    """An empty draft of the run's folder: what a process that was ended has left is nobody's evidence.
+
+    Its name is this process's own: one that is about to end still, with its comparison, finds that its draft is gone.
+    """
     folder = job.out / job.name
-    draft = folder.with_name(f".{folder.name}.draft")
-    shutil.rmtree(draft, ignore_errors=True)
+    for left in folder.parent.glob(f".{folder.name}.*.draft"):
+        shutil.rmtree(left, ignore_errors=True)
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.draft")
     draft.mkdir(parents=True)
     return draft
 

@@ -68,13 +68,15 @@ def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
     check: Check | None = None,
     progress: Progress | None = None,
     resume: Witness | None = None,
+    level: str | None = None,
 ) -> Proof:
     """A proof about each of the rows, or about all units of the domain.
 
     model: an ONNX file, a torch module, a scikit-learn classifier, or a Network. rows: a table's file, or an array
     (n, inputs). threshold: of the decision, see `spec.layers.layers_of`. seconds: for search and check together.
     memory: bytes, a cap on the tree. processes: by default all processors. check: see `Check`. resume: an earlier
-    witness about the same domain, to go on from.
+    witness about the same domain, to go on from. level: the only one that is asked about, `real` or `float32`: there
+    may be nothing to look for, see `plan.settled`.
     Errors: InputError for a model, domain or rows that cannot be used, or an engine that cannot answer such a question.
     """
     started = time.monotonic()
@@ -100,7 +102,9 @@ def prove(  # noqa: PLR0913 — each is one thing that a user may want to say
         return None if check is None else check(witness_of(about), layers, domain, table, deadline=until, memory=memory)
 
     found: Proposal[Rows] | Proposal[Tree]
-    if table is not None:
+    if plan.settled(layers, domain, level):
+        found = plan.nothing(table)
+    elif table is not None:
         found = named.rows(replace(task, deadline=_part(started, deadline, SEARCH)), table)
     elif check is None or deadline is None:
         found = named.domain(task)

@@ -1,8 +1,9 @@
-"""How long to search so that what is found can still be checked in time."""
+"""How long to search so that what is found can still be checked in time; and whether to search at all."""
 
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -10,8 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from certifair.evidence.witness import BOUNDED, ENUMERATED, OPEN, Tree
-from certifair.individual.engines.base import Engine, Proposal, Task
+from certifair.evidence.witness import BOUNDED, ENUMERATED, OPEN, Rows, Tree
+from certifair.individual.engines.base import Array, Engine, Proposal, Task
+from certifair.individual.points import flips_of
+from certifair.spec.domain import Domain
+from certifair.spec.layers import Layers
 
 FIRST: Final = 0.05
 """The part of the time that a first tree may take; again and again as long as the search is still being loaded,"""
@@ -28,6 +32,26 @@ RUN: Final = 4096
 """Leaves that follow each other, so that a checker can take as many at once as it would."""
 SLOWEST: Final = (ENUMERATED, *BOUNDED)
 """Leaves that take the checker's time."""
+
+
+def settled(layers: Layers, domain: Domain, level: str | None) -> bool:
+    """Whether a checker knows without a witness what it may be asked: f reads nothing that flips (level None: both).
+
+    Then everybody is fair over the reals. Of float32 that says nothing; but of networks with curves, or with numbers
+    that are no float32, nothing is proven at that level anyway.
+    """
+    read = np.array([0])
+    for layer in reversed(layers.layers):
+        read = np.flatnonzero(layer.weight[read].any(axis=0))
+    asked = level == "float32" or (level is None and layers.float32 and layers.piecewise_linear)
+    return not asked and not np.isin(flips_of(domain).columns, read).any()
+
+
+def nothing(table: Array | None) -> Proposal[Rows] | Proposal[Tree]:
+    """The smallest witness: an open root, or no code of any row."""
+    if table is None:
+        return Proposal(Tree(bytes([OPEN]), array("H", [0]), array("d", [0.0])))
+    return Proposal(Rows(bytes(len(table))))
 
 
 def within(engine: Engine, task: Task, deadline: float, check: Callable[[Tree, float], Any]) -> Proposal[Tree]:

@@ -71,5 +71,6 @@ def prove_properties(
                 processes=search.processes,
                 check=check,
                 progress=told,
+                level=item.method,
             )
         yield item, proof

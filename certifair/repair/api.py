@@ -83,7 +83,9 @@ def repair(  # noqa: PLR0913 — each is one thing that a user may want to say
 
     def proven(some: Network) -> Proven:
         about = prove(some, domain, table, check=check)
-        everybody = prove(some, domain, seconds=domain_seconds, check=check) if domain_seconds > 0 else None
+        everybody = None
+        if domain_seconds > 0:
+            everybody = prove(some, domain, seconds=domain_seconds, check=check, level="real")
         return Proven(about, everybody, logits(decision_of(some), table) > 0)
 
     before = proven(network)

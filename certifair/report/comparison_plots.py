@@ -152,11 +152,11 @@ def _bars(part: SubFigure, shares: Mapping[str, Sequence[Shares]]) -> None:
         _clean(axis)
         axis.set_title(_plain(title), fontsize=9, loc="left")
         axis.set_xlim(0, 100)
-        axis.set_xlabel("% of all; beside the bar: unfair")
         axis.set_yticks(range(len(items)), [_plain(item.name) for item in items], fontsize=8)
         axis.tick_params(axis="y", length=0)
         for row, item in enumerate(items):
             _bar(axis, row, item)
+    part.supxlabel("% of all, mean over the runs; beside the bars: unfair", fontsize=10)
     panels[0].set_ylim(max(len(items) for items in shares.values()) - 0.4, -0.6)
     handles = [_patch(colour, name) for colour, name in ((UNFAIR, "unfair"), (OPEN, "undecided"), (FAIR, "fair"))]
     part.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False, fontsize=8)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,7 @@ from certifair.compare.outputs.base import best
 from certifair.compare.outputs.png import file_names
 from certifair.compare.table import Table
 from certifair.spec.printable import printable
-from tests.compare.tables import FAILED, HOSTILE, ONLY_PERSON
+from tests.compare.tables import FAILED, HOSTILE, ONLY_PERSON, SHOWN_LEAST
 
 SHOWN = printable(HOSTILE)
 
@@ -58,7 +59,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(table: Table, folder: Path) -> Page:
-    assert table
+    assert table.cells
     found_page = Page((folder / "index.html").read_text(encoding="utf-8"))
     assert found_page.open == []
     return found_page
@@ -77,25 +78,29 @@ def test_the_page_has_every_cell_and_none_is_blank(page: Page, table: Table) -> 
         assert next(shown).endswith(": 39")
 
 
-def test_the_page_sorts_by_figures_only(page: Page, table: Table) -> None:
+def test_the_page_sorts_by_ranks_only(page: Page, table: Table) -> None:
     orders = [attrs["data-order"] for attrs in page.attributes("td") if "data-order" in attrs]
     cells = [table.cell(d, m, p.name) for d in table.sets for m in table.methods for p in table.properties]
-    assert [float(order) if order else None for order in orders] == [cell.mean for cell in cells]
+    assert [float(order) if order else None for order in orders] == [cell.rank for cell in cells]
     better = [attrs["data-better"] for attrs in page.attributes("th") if "data-better" in attrs]
     assert better == [item.better for item in table.properties] * len(table.sets)
 
 
-def test_every_link_of_the_page_is_relative_and_leads_to_a_run_or_a_heading(page: Page, folder: Path) -> None:
+def test_every_link_of_the_page_is_relative_and_leads_to_evidence_or_a_heading(
+    page: Page, folder: Path, table: Table
+) -> None:
     targets = [attrs["href"] or "" for attrs in page.attributes("a")]
     ids = {attrs["id"] for _, attrs in page.tags if "id" in attrs}
     inside = [target for target in targets if target.startswith("#")]
     assert {target[1:] for target in inside} <= ids
     runs = [target for target in targets if not target.startswith("#")]
-    assert len(runs) == 2 * 39 * (12 + 1)
+    assert len(runs) == 2 * 39 * (12 + 1) + 12 * 2 * sum(run.status == "done" for run in table.runs)
     for target in set(runs):
         parts = urlsplit(target)
         assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
-        assert (folder / unquote(parts.path) / "run.json").is_file()
+        path = folder / unquote(parts.path)
+        assert path.is_file() if path.name == "claims.json" else path.is_dir()
+        assert path.name in {"claims.json", "bundle"} or (path / "run.json").is_file()
 
 
 def test_the_page_fetches_nothing_and_runs_one_script(page: Page, folder: Path) -> None:
@@ -140,16 +145,32 @@ def test_the_page_can_be_read_aloud(page: Page) -> None:
 
 def test_what_is_behind_a_cell_is_told(page: Page) -> None:
     text = " ".join(page.text.split())
-    assert "proven: 0.189999 to 0.190001" in text
-    assert "claim batch_gap-1" in text
-    assert "no figure: UNDECIDED" in text
+    assert "0.19, proven: 0.189999 to 0.190001 claim batch_gap-1: PASS, bundle" in text
+    assert "0.19, with 95% confidence: 0.17 to 0.22 claim population_gap-1: UNDECIDED, bundle" in text
+    assert "no figure claim flip_rows-1: UNDECIDED, bundle" in text
     assert "no figure: time limit" in text
-    titles = [attrs["title"] or "" for attrs in page.attributes("summary") if "title" in attrs]
-    assert any(title == ONLY_PERSON for title in titles)
-    coupled = [cell for cell in page.cells if cell.startswith(("does not apply", "\n\ndoes not apply"))]
+    assert "certifair certify RUN/bundle --key key.pem --out" in text
+    titles = {attrs["title"] or "" for attrs in page.attributes("summary") if "title" in attrs}
+    part = "from 1 of 3 runs only: those left out might have been better or worse"
+    assert {
+        ONLY_PERSON,
+        f"proven: 0.0274; {part}; seeds 1, 2: time limit: {FAILED['prof'][1]}",
+        "with 95% confidence for each run: 0.17 to 0.22",
+        f"measured for each run: at least 0.0211; measured, no claim; {SHOWN_LEAST}",
+    } <= {re.sub(r"0\.0211\d+", "0.0211", title) for title in titles}
+    coupled = [cell for cell in page.cells if cell.strip().startswith("undecided")]
     assert len(coupled) == 2 * 3 * 3
     assert all(ONLY_PERSON in cell for cell in coupled)
-    assert any(title == f"proven: 0.0274; {FAILED['prof'][1]}" for title in titles)
+
+
+def test_nothing_measured_is_called_proven(page: Page, table: Table) -> None:
+    cells = iter(page.cells[13:])
+    for method in table.methods:
+        next(cells)
+        for item in table.properties:
+            text, cell = next(cells), table.cell("adult", method, item.name)
+            assert ("proven" in text) == (cell.basis == "proven" and cell.n > 0)
+            assert ("with 95% confidence" in text) == (cell.basis == "confidence" and cell.n > 0)
 
 
 def test_a_part_of_a_picture_that_is_missing_is_a_sentence(table: Table, tmp_path: Path) -> None:

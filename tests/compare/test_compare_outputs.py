@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from certifair.compare import outputs
-from certifair.compare.outputs.base import best, found
+from certifair.compare.outputs.base import BASES, best, ends, heading, meaning
+from certifair.compare.properties import PROPERTIES
 from certifair.compare.table import Property, Table
 from certifair.errors import InputError
 from certifair.spec.printable import UNPRINTABLE, printable
-from tests.compare.tables import HOSTILE, METHODS, ONLY_PERSON, PROPERTIES, build, empty
+from tests.compare.tables import HOSTILE, METHODS, ONLY_PERSON, build, empty
 
 SHOWN = printable(HOSTILE)
 
@@ -92,16 +93,51 @@ def test_an_absent_package_is_an_error_with_advice(
 
 
 def test_best_goes_by_direction_and_shown_digits_and_leaves_out_what_has_no_figure() -> None:
-    made = empty(("a", "b", "c", "d"), (Property("p", "p", "higher", proven=False, digits=2),))
-    means = (0.801, 0.799, 0.7, math.inf)
-    cells = [dataclasses.replace(cell, mean=mean) for cell, mean in zip(made.cells, means, strict=True)]
+    made = empty(("a", "b", "c", "d"), (Property("p", "p", "higher", "measured", "", digits=2),))
+    ranks = (0.801, 0.799, 0.7, math.inf)
+    cells = [dataclasses.replace(cell, rank=rank, n=1) for cell, rank in zip(made.cells, ranks, strict=True)]
     made = dataclasses.replace(made, cells=cells)
     item = made.properties[0]
     assert best(made, "adult", item) == {"a", "b"}
     assert best(made, "adult", dataclasses.replace(item, better="lower")) == {"c"}
     assert best(made, "adult", dataclasses.replace(item, better="")) == set()
-    nothing = dataclasses.replace(made, cells=[dataclasses.replace(cell, mean=None) for cell in cells])
+    partial = dataclasses.replace(cells[0], runs=("1", "2"))
+    assert best(dataclasses.replace(made, cells=[partial, *cells[1:]]), "adult", item) == {"b"}
+    nothing = dataclasses.replace(made, cells=[dataclasses.replace(cell, rank=None) for cell in cells])
     assert best(nothing, "adult", item) == set()
+
+
+def test_what_is_undecided_is_to_nobodys_credit(table: Table) -> None:
+    item = next(item for item in PROPERTIES if item.name == "flip_domain")
+    assert best(table, "adult", item) == {"zeroing", "finite"}
+    item = next(item for item in PROPERTIES if item.name == "treatment")
+    least = table.cell("adult", "threshold_optimizer", "treatment")
+    assert (least.rank, least.basis) == (None, "measured")
+
+
+# --- words
+
+
+def test_ends_say_what_they_rest_on() -> None:
+    assert ends("proven", "0.1", "0.2") == "proven: 0.1 to 0.2"
+    assert ends("proven", "0.1", "0.1", runs=3) == "proven for each run: 0.1"
+    assert ends("proven", None, "0.2") == "proven: at most 0.2"
+    assert ends("confidence", 0.1, 0.2) == "with 95% confidence: 0.1 to 0.2"
+    assert ends("confidence", 0.1, 0.2, runs=3) == "with 95% confidence for each run: 0.1 to 0.2"
+    assert ends("measured", "0.1", None) == "measured: at least 0.1"
+    assert all(ends(basis, None, None) == "" for basis in BASES)
+
+
+def test_every_column_is_told_by_sentences_and_only_claims_are_called_so() -> None:
+    for item in PROPERTIES:
+        text = meaning(item)
+        assert len(item.meaning) > 40
+        assert item.meaning.endswith(".")
+        assert text.startswith(item.meaning)
+        assert ("A claim" in text) == (item.basis != "measured")
+        assert ("for sure" in text) == (item.basis == "proven")
+        assert ("95% confidence" in text) == ("95% confidence" in heading(item)) == (item.basis == "confidence")
+    assert len({item.name for item in PROPERTIES}) == len({heading(item) for item in PROPERTIES}) == len(PROPERTIES)
 
 
 # --- CSV
@@ -121,12 +157,13 @@ def test_csv_has_a_line_for_every_run_and_property(table: Table, folder: Path) -
         run = next(
             r for r in table.runs if (printable(r.data), printable(r.method), str(r.seed)) == tuple(row.values())[:3]
         )
-        figure = found(run, row["property"])
+        figure = run.figure(row["property"])
         assert (folder / row["folder"] / "run.json").is_file()
         assert row["status"] == run.status
         assert float(row["seconds"]) == run.seconds
         assert math.isnan(float(row["value"])) if figure.value is None else float(row["value"]) == figure.value
         assert row["lower"] == (figure.lower or "nan")
+        assert (row["basis"] == "none") == (figure.value is None)
         assert figure.value is not None or (row["reason"] and row["verdict"])
 
 
@@ -138,6 +175,7 @@ def test_csv_has_a_line_for_every_cell_and_none_is_blank_or_zero_without_a_figur
         assert math.isnan(float(row["mean"])) if cell.mean is None else float(row["mean"]) == cell.mean
         assert all(row[name] for name in ("data", "method", "property", "n", "mean", "half", "lower", "upper"))
         assert row["runs"].split("; ") == list(cell.runs)
+        assert row["basis"] == (cell.basis if cell.n else "none")
         assert row["reason"] == printable(cell.reason)
 
 
@@ -165,7 +203,7 @@ def test_markdown_has_a_full_table_for_every_set(table: Table, folder: Path) -> 
         assert rows[0][-1] == "serving (s)"
     (head, _, *body), _ = found_tables
     plain = dict(zip(head, body[METHODS.index("flayer")], strict=True))
-    assert re.fullmatch(r"does not apply\[\^\d+\]", plain["flip-unfair rows"])
+    assert re.fullmatch(r"undecided\[\^\d+\]", plain["unfair rows"])
 
 
 def test_markdown_bolds_the_best_of_each_column_and_nothing_without_a_figure(table: Table, folder: Path) -> None:
@@ -173,7 +211,7 @@ def test_markdown_bolds_the_best_of_each_column_and_nothing_without_a_figure(tab
     for column, item in enumerate(table.properties, 1):
         bold = {method for method, row in zip(METHODS, rows, strict=True) if row[column].startswith("**")}
         assert bold == best(table, "adult", item)
-        assert bold if item.better else not bold
+        assert bold
         assert not bold & {"strict_penalty", "fairness_training"}
 
 
@@ -194,11 +232,11 @@ def test_a_cell_without_figure_and_reason_has_a_note_too(tmp_path: Path) -> None
     outputs.get("markdown").write(empty(), tmp_path)
     text = (tmp_path / "comparison.md").read_text(encoding="utf-8")
     assert tables_of(text)[0][2] == ["plain", "failed[^1]", "failed[^1]"]
-    assert "[^1]: failed: no more is known" in text
+    assert "[^1]: failed" in text
 
 
 def test_markdown_shows_hostile_names_and_obeys_none(folder: Path, table: Table) -> None:
-    assert table
+    assert table.cells
     text = (folder / "comparison.md").read_text(encoding="utf-8")
     assert "<script" not in text
     assert "://" not in text
@@ -217,5 +255,6 @@ def test_markdown_tells_how_it_was_made(folder: Path, table: Table) -> None:
     for item in PROPERTIES:
         name = item.name.replace("_", r"\_")
         line = next(line for line in text.splitlines() if f"({name}):" in line)
-        assert ("proven" in line) == item.proven
-        assert f"{item.better} is better" in line or not item.better
+        assert BASES[item.basis] in line
+        assert line.endswith(f"{item.better.capitalize()} is better.")
+    assert "\n    certifair certify RUN/bundle --key key.pem --out X.certificate.json\n" in text

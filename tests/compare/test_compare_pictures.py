@@ -61,7 +61,8 @@ def test_shares_are_means_over_the_runs_with_both_ends_and_add_up(table: Table) 
     assert shares.certified == pytest.approx(1 - 0.0274 - 0.002 - 0.08)
     one = _shares(table, table.cell("adult", "prof", "flip_rows"))
     assert (one.falsified, one.certified) == pytest.approx((0.0274, 1 - 0.0274))
-    assert _shares(table, table.cell("adult", "flayer", "flip_rows")) == Shares("flayer", None, None, "does not apply")
+    assert one.name == "prof (1 of 3 runs)"
+    assert _shares(table, table.cell("adult", "flayer", "flip_rows")) == Shares("flayer", None, None, "undecided")
 
 
 def test_a_picture_of_nothing_is_refused_and_of_little_is_not() -> None:

@@ -15,7 +15,9 @@ import itertools
 import json
 import math
 import re
+import struct
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -1551,6 +1553,34 @@ def check_individual(claim: Any, total: int, predicate: Any) -> None:
     undecided = claim["map"] == "served" or witness["model"] is None
     need(claim["verdict"] == ("UNDECIDED" if undecided else verdict), "verdict of a claim")
     need(claim["statement"] == individual_text(claim), "statement")
+
+
+def column(text: str) -> list[float]:
+    """Section 13: a column of float64 numbers."""
+    data = zlib.decompress(base64.b64decode(text, validate=True))
+    return [number for (number,) in struct.iter_unpack("<d", data)]
+
+
+def is_independent(document: Any) -> bool:
+    """Section 9.11: no chain of weights leads from what flips to f, in the layers and domain of a proof (13)."""
+    numbers: list[int] = []
+    at = 0
+    for feature in document["domain"]["features"]:
+        width = len(feature["values"]) if feature["kind"] == "one_hot" else 1
+        if feature["sensitive"] or float.fromhex(feature["eps"]) > 0:
+            numbers += range(at, at + width)
+        at += width
+    weights = [(layer["shape"], column(layer["weight"])) for layer in document["layers"]]
+    pending, seen = [(0, number) for number in numbers], set[tuple[int, int]]()
+    while pending:
+        depth, number = pending.pop()
+        if depth == len(weights):
+            return False
+        if (depth, number) not in seen:
+            seen.add((depth, number))
+            (m, n), flat = weights[depth]
+            pending += [(depth + 1, row) for row in range(m) if flat[row * n + number] != 0]
+    return True
 
 
 # --------------------------------------------------------------------------------------------------- 9.12: stability

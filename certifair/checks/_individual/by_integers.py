@@ -4,8 +4,8 @@ python -m certifair.checks._individual.by_integers WITNESS.json [ROWS.json]
 
 ROWS.json: a list of lists, the rows as the network reads them. The theorems are those of `counting`, `trees` and
 `sweeps`; here every number is exact: f in `integers`, its sign and flip sets in `integer_points`, leaves in
-`integer_counts`. A trimmed leaf is taken for a counted one: no range is shortened, so that less may be proven of it
-than `trimmed` does, but nothing else.
+`integer_counts`, what needs none of them in `integer_independence`. A trimmed leaf is taken for a counted one: no range
+is shortened, so that less may be proven of it than `trimmed` does, but nothing else.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from certifair.checks._individual.integer_counts import Counts, counted, enumerated
+from certifair.checks._individual.integer_independence import independent
 from certifair.checks._individual.integer_points import (
     ZERO,
     Box,
@@ -137,11 +138,15 @@ def _joined(a: Counts, b: Counts, n: Fraction) -> Counts:
     return max(ZERO, a[0] + b[0] - n), max(ZERO, a[1] + b[1] - n), ZERO, max(a[3], b[3], crossed)
 
 
+def _inside(domain: Domain, row: Sequence[float]) -> bool:
+    return all(f.contains(tuple(row[c] for c in cs)) for f, cs in zip(domain.features, domain.columns, strict=True))
+
+
 def check_row(network: Network, domain: Domain, row: Sequence[float], code: int, proof: Any) -> list[int]:
     """At both levels 0 undecided, 1 fair, 2 unfair. proof: the two points of a PAIR, the tree of a TREE."""
-    parts = [tuple(row[c] for c in columns) for columns in domain.columns]
-    if not all(f.contains(part) for f, part in zip(domain.features, parts, strict=True)):
+    if not _inside(domain, row):
         return [0, 0]
+    parts = [tuple(row[c] for c in columns) for columns in domain.columns]
     places = [
         Fraction(p.index(1.0) if f.kind == "one_hot" else p[0]) for f, p in zip(domain.features, parts, strict=True)
     ]
@@ -223,15 +228,22 @@ def _extremes(network: Network, corner: list[Fraction], others: list[list[Fracti
 def check(witness: Witness, rows: Sequence[Sequence[float]] = ()) -> Any:
     """Shares of a domain (counts of units, per level), or verdicts of rows (per level)."""
     network, domain, about = Network.of(witness), witness.domain, witness.about
+    all_fair = independent(network.plain, domain)
     if isinstance(about, Tree):
-        return check_tree(network, domain, about, root(domain))
+        real, single = check_tree(network, domain, about, root(domain))
+        if all_fair:
+            real = (real[0], real[1], units(domain, root(domain)) - real[0] - real[1], ZERO)
+        return [real, single]
     assert isinstance(about, Rows)
     width = 2 * sum(f.width for f in domain.features if f.sensitive or f.eps)
     if len(rows) != len(about.code) or len(about.pairs) != width * about.code.count(PAIR):
         raise ValueError("a witness of other rows")
     pairs, trees = (about.pairs[i : i + width] for i in itertools.count(0, width)), iter(about.trees)
     proofs = [next(pairs) if c == PAIR else next(trees) if c == TREE else None for c in about.code]
-    return [check_row(network, domain, list(row), c, p) for row, c, p in zip(rows, about.code, proofs, strict=True)]
+    found = [check_row(network, domain, list(row), c, p) for row, c, p in zip(rows, about.code, proofs, strict=True)]
+    if all_fair:
+        found = [[int(_inside(domain, row)), single] for row, (_, single) in zip(rows, found, strict=True)]
+    return found
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from certifair.checks._individual import by_integers, trees
 from certifair.checks._individual import rows as of_rows
 from certifair.checks._individual.boxes import Frame
 from certifair.checks._individual.floats import Array
+from certifair.checks._individual.independence import independent
 from certifair.checks._individual.leaves import Clock, Pair
 from certifair.checks._individual.points import LEVELS, Judge
 from certifair.checks._individual.smooth import judge_of, points_only
@@ -98,17 +99,44 @@ def check_witness(
         raise ValueError(f"a tree of {nodes} nodes needs more than {memory} bytes")
     if integers:
         return dataclasses.replace(_in_integers(witness, rows), seconds=monotonic() - began)
-    frame, clock, about = Frame(domain), Clock(deadline, progress), witness.about
+    clock = Clock(deadline, progress)
+    found = _in_floats(witness, layers, rows, clock)
+    if independent(layers, domain):
+        found = _all_fair(found, domain, rows)
+    return dataclasses.replace(found, seconds=monotonic() - began, complete=not clock.cut_off)
+
+
+def _in_floats(witness: Witness, layers: Layers, rows: Any, clock: Clock) -> Checked:
+    about, frame = witness.about, Frame(witness.domain)
+    if isinstance(about, Rows):
+        shape = (len(about.code), frame.domain.inputs)
+        if rows is None or rows.dtype != np.float64 or rows.shape != shape:
+            raise ValueError("a witness of other rows")
     if not layers.piecewise_linear:
         about = points_only(about)
         if any(layer.relative.any() for layer in layers.layers):
-            return _nothing(witness, rows)
+            return _nothing(witness)
     judge = judge_of(layers)
     if isinstance(about, Tree):
-        found = _of_domain(trees.check_tree(judge, frame, about, clock))
-    else:
-        found = _of_rows(judge, frame, about, rows, clock)
-    return dataclasses.replace(found, seconds=monotonic() - began, complete=not clock.cut_off)
+        return _of_domain(trees.check_tree(judge, frame, about, clock))
+    return _of_rows(judge, frame, about, rows, clock)
+
+
+def _all_fair(found: Checked, domain: Domain, rows: Any) -> Checked:
+    """The same, if f over the reals depends on nothing that flips: all are fair there, whatever the witness proves.
+
+    Of a side is known what was. Rows outside of the domain stay as they are.
+    """
+    if found.shares:
+        real = found.shares["real"]
+        mixed = real.units - real.positive - real.negative
+        real = dataclasses.replace(real, mixed=mixed, falsified=Fraction(0))
+        return dataclasses.replace(found, shares={**found.shares, "real": real})
+    assert found.reasons is not None
+    inside, _ = Frame(domain).values(rows)
+    verdict = np.where(inside, of_rows.FAIR, found.verdicts["real"]).astype(np.int8)
+    reasons = np.where(inside, of_rows.NOTHING, found.reasons).astype(np.int8)
+    return dataclasses.replace(found, verdicts={**found.verdicts, "real": verdict}, reasons=reasons)
 
 
 def _in_integers(witness: Witness, rows: Any) -> Checked:
@@ -120,13 +148,12 @@ def _in_integers(witness: Witness, rows: Any) -> Checked:
     return Checked(verdicts={level: verdicts[:, i] for i, level in enumerate(LEVELS)})
 
 
-def _nothing(witness: Witness, rows: Any) -> Checked:
+def _nothing(witness: Witness) -> Checked:
     """Of a network with curves and weights that are no floats nothing is proven."""
     if isinstance(witness.about, Tree):
         units = Fraction(witness.domain.units)
         return Checked(dict.fromkeys(LEVELS, Shares(units, *[Fraction(0)] * 4)))
     none = np.zeros(len(witness.about.code), dtype=np.int8)
-    assert rows is not None
     return Checked(verdicts=dict.fromkeys(LEVELS, none), reasons=none + of_rows.CURVED)
 
 
@@ -139,8 +166,6 @@ def _of_domain(result: trees.TreeResult) -> Checked:
 
 
 def _of_rows(judge: Judge, frame: Frame, about: Rows, rows: Any, clock: Clock) -> Checked:
-    if rows is None or rows.dtype != np.float64 or rows.shape != (len(about.code), frame.domain.inputs):
-        raise ValueError("a witness of other rows")
     result = of_rows.check_rows(judge, frame, about, rows, clock)
     verdicts = {level: result.verdict[:, i] for i, level in enumerate(LEVELS)}
     return Checked(verdicts=verdicts, reasons=result.reason, pairs=tuple(result.pairs()), nodes=result.visited)

@@ -27,7 +27,7 @@ def fairlearn(part: str) -> Any:
     try:
         return importlib.import_module(f"fairlearn.{part}")
     except ModuleNotFoundError:
-        raise NothingError("does not apply", "fairlearn is not installed (pip install 'fairlearn>=0.13')") from None
+        raise NothingError("does not apply", "fairlearn is not installed (pip install fairlearn)") from None
 
 
 def versions(*names: str) -> str:

@@ -12,6 +12,7 @@ from certifair.compare.bundles import people, served_by_network
 from certifair.compare.methods._common import base_of, one_line
 from certifair.errors import InputError
 from certifair.evidence.onnx_writer import write_network
+from certifair.repair.base import Method as Repair
 from certifair.repair.base import Task
 
 PART: Final = 0.7
@@ -19,7 +20,7 @@ PART: Final = 0.7
 ZEROING: Final = "zeroing"
 PRICED: Final = "prof_priced"
 PRICE: Final = 1.0
-"""What a row on another side than its label's costs, beside |Δ| of a weight: as under examples/published."""
+"""What a row on another side than its label's costs, beside |Δ| of a weight: as under examples/prof."""
 CUT: Final = 0.5
 """A larger prediction is a positive decision, as by the policy of a run's bundle."""
 ALIKE: Final = "everybody is decided alike"
@@ -54,11 +55,12 @@ class RepairedNetwork(Method):
             raise NothingError(found.failure, one_line(found.reason))
         serving = served_by_network(case, content, out, crowd=crowd)
         positive = serving.predictions > CUT
-        alike = f"{ALIKE}; " if positive.all() or not positive.any() else ""
-        return Made(found.solver, took, serving.seconds, one_line(alike + found.reason))
+        notes = [ALIKE] if positive.all() or not positive.any() else []
+        notes += [found.reason] if found.reason else []
+        return Made(found.solver, took, serving.seconds, one_line("; ".join(notes)))
 
 
-def _repair(name: str) -> repair.Method:
+def _repair(name: str) -> Repair:
     """Imported when it is needed: what a repair needs may not be installed."""
     if name != PRICED:
         return repair.get(name)

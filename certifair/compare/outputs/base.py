@@ -53,8 +53,9 @@ def behind(table: Table, cell: Cell) -> list[tuple[Run, Figure]]:
 
 
 def heading(item: Property) -> str:
-    """A column's title with its unit."""
-    return f"{item.title} ({item.unit})" if item.unit else item.title
+    """A column's title with its unit, or with the confidence that all of it has."""
+    more = f"{float(CLAIMED):.0%} confidence" if item.basis == "confidence" else item.unit
+    return f"{item.title} ({more})" if more else item.title
 
 
 BASES: Final[Mapping[Basis, str]] = {

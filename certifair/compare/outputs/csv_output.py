@@ -43,19 +43,19 @@ def _runs(table: Table) -> Iterator[Sequence[str]]:
         for item in table.properties:
             figure = run.figure(item.name)
             value, lower, upper = _number(figure.value), figure.lower or NOTHING, figure.upper or NOTHING
-            basis, reason = basis_of(item, figure), figure.reason or run.reason
+            basis = "none" if figure.value is None else basis_of(item, figure)
             yield (
-                *(run.data, run.method, str(run.seed), item.name, value, lower, upper),
-                *(basis, figure.verdict or "none", figure.claim or "", run.status, reason, run.folder, _number(run.seconds)),
-                *(run.solver, run.note, packages),
+                *(run.data, run.method, str(run.seed), item.name, value, lower, upper, basis),
+                *(figure.verdict or "none", figure.claim or "", run.status, figure.reason or run.reason),
+                *(run.folder, _number(run.seconds), run.solver, run.note, packages),
             )
 
 
 def _cells(table: Table) -> Iterator[Sequence[str]]:
     for cell in table.cells:
         figures = [_number(value) for value in (cell.mean, cell.half, cell.lower, cell.upper)]
-        runs = "; ".join(cell.runs)
-        yield (cell.data, cell.method, cell.property, str(cell.n), *figures, cell.basis, cell.text, cell.reason, runs)
+        basis, runs = cell.basis if cell.n else "none", "; ".join(cell.runs)
+        yield (cell.data, cell.method, cell.property, str(cell.n), *figures, basis, cell.text, cell.reason, runs)
 
 
 def _number(value: float | None) -> str:

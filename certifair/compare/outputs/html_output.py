@@ -145,6 +145,12 @@ def _environment() -> Environment:
         """A long name may go on in a new line after an underscore."""
         return Markup.escape(printable(name)).replace("_", Markup("_<wbr>"))
 
+    def remarked(text: str) -> Markup:
+        """What a cell says in brackets after its figure goes into a line of its own."""
+        figure, bracket, remark = printable(text).partition(" (")
+        line = Markup('<span class="remark">{}</span>') if bracket else Markup("{}")
+        return Markup.escape(figure) + line.format(bracket + remark)
+
     environment = Environment(
         loader=FileSystemLoader(PARTS),
         autoescape=True,
@@ -154,5 +160,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(heading=heading, meaning=meaning, link=link, breakable=breakable)
+    environment.filters.update(heading=heading, meaning=meaning, link=link, breakable=breakable, remarked=remarked)
     return environment

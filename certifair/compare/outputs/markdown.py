@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import final
 
-from certifair.compare.outputs.base import CHECK, Output, best, ends, has_figure, heading, meaning, solvers, versions
+from certifair.compare.outputs.base import CHECK, Output, best, has_figure, heading, meaning, solvers, versions
 from certifair.compare.table import CONFIDENCE, Cell, Property, Table
 from certifair.evidence.files import write_atomic
 from certifair.spec.printable import printable
@@ -47,17 +47,19 @@ _CHECKING = (
     "Each run's folder RUN, named in comparison.csv, has the evidence in `bundle` and, in `claims.json`, what follows "
     "from it. Nobody has to believe the latter: with a key of your own (`certifair keygen`),\n\n"
     f"    {CHECK}\n\n"
-    "derives the same claims from the bundle alone and signs them. A measurement is no claim: it is repeated by running "
-    "the comparison again."
+    "derives the same claims from the bundle alone and signs them. A measurement is no claim: it is repeated by "
+    "running the comparison again."
 )
 
 
 def _intro() -> str:
     return (
-        f"A figure is the mean over the seeds ± half its {CONFIDENCE:.0%} t-interval, without ± for one run or equal "
-        "ones; intervals may overlap. “a to b” are ends that hold for every run, as the column's meaning says, and no "
-        "spread over seeds. **Bold**: the best of a column, to the digits shown, by the mean or by the end on the bad "
-        "side; a mean that leaves runs out is never best. A cell without a figure says why."
+        f"- a ± b: mean over the seeds, and half its {CONFIDENCE:.0%} t-interval; no ± for one run or equal ones. "
+        "Intervals may overlap.\n"
+        "- a to b: ends that hold for each run; no spread over seeds\n"
+        "- **bold**: the best of its column to the digits shown, by the mean or by the end on the bad side; never a "
+        "mean that leaves runs out\n"
+        "- A cell without a figure says why."
     )
 
 

@@ -79,14 +79,22 @@ def _spot(across: Cell, up: Cell) -> Spot:
     """A method's place; the text of the first of the two cells that has no figure."""
     text = next((cell.text for cell in (up, across) if not has_figure(cell)), "")
     x, y = ((cell.mean if has_figure(cell) else None) for cell in (across, up))
-    return Spot(up.method, x, y, across.half or 0.0, up.half or 0.0, text)
+    return Spot(_name(up), x, y, across.half or 0.0, up.half or 0.0, text)
 
 
 def _shares(table: Table, cell: Cell) -> Shares:
-    """Means over the runs with both ends: the shares of each add up to 1, so those of the means do."""
+    """Means over the runs with both ends: the shares of each add up to 1, so those of the means do.
+
+    The table shows the worst ends instead, which are no one run's shares.
+    """
     ends = [(float(f.lower), float(f.upper)) for _, f in behind(table, cell) if f.lower and f.upper]
     if not ends:
-        return Shares(cell.method, None, None, cell.text)
+        return Shares(_name(cell), None, None, cell.text)
     falsified = math.fsum(lower for lower, _ in ends) / len(ends)
     certified = 1 - math.fsum(upper for _, upper in ends) / len(ends)
-    return Shares(cell.method, falsified, certified)
+    return Shares(_name(cell), falsified, certified)
+
+
+def _name(cell: Cell) -> str:
+    """The method's; with how many runs the mean is of, where it leaves some out."""
+    return f"{cell.method} ({cell.n} of {len(cell.runs)} runs)" if 0 < cell.n < len(cell.runs) else cell.method
