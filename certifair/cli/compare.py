@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from certifair.compare.runs import Job
     from certifair.compare.table import Run, Table
 
-SECONDS: Final = 30.0
+SECONDS: Final = 45.0
 SEEDS: Final = 3
 MOST_SEEDS: Final = 1000
 SHOWN: Final = ("accuracy", "pooled_gap", "flip_rows", "flip_domain", "train_seconds")

@@ -5,26 +5,31 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
+import signal
+import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from certifair.cli.options import add_now, check_out, say
+from certifair.cli.options import add_now, say
 from certifair.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from certifair.cli.repair_input import Given
+    from certifair.individual import Proof
     from certifair.repair.api import Outcome, Proven
     from certifair.repair.base import Method
     from certifair.spec import Json
     from certifair.spec.domain import Domain
 
     Array = NDArray[np.float64]
-    Mask = NDArray[np.bool_]
 
 SECONDS: Final = 300.0
+ROWS_SECONDS: Final = 60.0
 DOMAIN_SECONDS: Final = 10.0
 FORMAT: Final = "certifair-repair/0"
 INSTALL: Final = "pip install 'certifair[torch]'"
@@ -52,6 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="default: %(default)s")
     parser.add_argument("--time", type=float, default=SECONDS, metavar="S", help="of the repair (default: %(default)g)")
     parser.add_argument(
+        "--rows-time",
+        type=float,
+        default=ROWS_SECONDS,
+        metavar="S",
+        help="of each proof about the rows, before and after; what is not decided by then is undecided "
+        "(default: %(default)g)",
+    )
+    parser.add_argument(
         "--domain-time",
         type=float,
         default=DOMAIN_SECONDS,
@@ -72,7 +85,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    _check(args)
     try:
         return _run(args)
     except ModuleNotFoundError as error:
@@ -82,49 +94,68 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    """Everything is written beside its place before anything gets its name, the bundles last."""
     from certifair.cli.repair_bundles import opened
-    from certifair.evidence.files import write_atomic
-    from certifair.evidence.rows_file import rows_of
-    from certifair.spec.domain_file import load_domain, with_sensitive
+    from certifair.cli.repair_input import check, given
+    from certifair.evidence.files import staged
 
-    file = load_domain(args.domain)
-    domain = with_sensitive(file.domain, args.sensitive) if args.sensitive else file.domain
-    rows = rows_of(args.rows, domain).values
-    label, labels = _labels(args, file.label)
-    kept = _chosen(len(rows), args.choose, args.seed)
-    rows, labels = rows[kept], None if labels is None else labels[kept]
-    with contextlib.ExitStack() as stack:
-        bundles = None if args.bundles is None else stack.enter_context(opened(args, domain, label, kept))
-        found = _repaired(args, domain, rows, labels)
-        told = document(found, args.model, labels)
+    check(args)
+    about = given(args)
+    with _ended_like_an_interrupt(), contextlib.ExitStack() as stack:
+        bundles = None if args.bundles is None else stack.enter_context(opened(args, about))
+        found = _repaired(args, about)
+        told = document(found, about)
+        files = {} if found.content is None else {args.out: found.content}
+        if args.json is not None:
+            files[args.json] = json.dumps(told, indent=1).encode() + b"\n"
         done: list[str] = []
-        if found.content is not None:
-            done = [] if bundles is None else bundles.finish(found)
-            write_atomic(args.out, found.content)
-            done.append(f"{args.out}: the repaired network")
-    if args.json is not None:
-        write_atomic(args.json, json.dumps(told, indent=1).encode() + b"\n")
-    print(*lines(told, domain), *done, sep="\n")
+        named = [stack.enter_context(staged(path, content)) for path, content in files.items()]
+        if bundles is not None and found.content is not None:
+            done += bundles.complete(found)
+            named.append(bundles.publish)
+        for give_name in named:
+            give_name()
+    if found.content is not None:
+        done.append(f"{args.out}: the repaired network")
+    print(*lines(told, about.domain), *done, sep="\n")
     return 3 if told["after"] is None else _code(told["after"]["rows"])
 
 
-def _repaired(args: argparse.Namespace, domain: Domain, rows: Array, labels: Array | None) -> Outcome:
+@contextlib.contextmanager
+def _ended_like_an_interrupt() -> Iterator[None]:
+    """SIGTERM leaves nothing hidden behind either: it ends the work by an exception, where it would end the process."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    def end(number: int, _: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    if ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _repaired(args: argparse.Namespace, about: Given) -> Outcome:
     from certifair.checks._individual.check import check_witness
     from certifair.individual import prepare
     from certifair.repair.api import repair
 
-    method = _method(args, len(rows))
-    say(f"repairing {args.model} for {len(rows)} rows …")
+    method = _method(args, len(about.rows))
+    say(f"repairing {args.model} for {len(about.rows)} rows …")
     if args.domain_time:
         prepare()
     return repair(
-        args.model,
-        domain,
-        rows,
-        labels,
+        about.network,
+        about.domain,
+        about.rows,
+        about.labels,
         method=method,
         objective=args.objective,
         seconds=args.time,
+        rows_seconds=args.rows_time,
         domain_seconds=args.domain_time,
         seed=args.seed,
         check=check_witness,
@@ -138,66 +169,6 @@ def _code(after: Json) -> int:
     return 3 if after["undecided"] else 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    """All that can be known to be wrong before the work starts. Raises InputError."""
-    from certifair.evidence.files import require_new
-
-    outs = [out for out in (args.out, args.json) if out is not None]
-    for out in outs:
-        check_out(out, *filter(None, (args.model, args.domain, args.rows, args.key)))
-        if out.is_dir() or not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
-            raise InputError("cannot be written", where=str(out), advice="name a file in a folder that is there")
-    if len({out.resolve() for out in outs}) < len(outs):
-        raise InputError("is the model's and the figures' file", where=str(args.json), advice="choose another one")
-    for name, value in (("--time", args.time), ("--choose", args.choose)):
-        if value is not None and not 0 < value < 1e9:
-            raise InputError(f"= {value} is no reasonable number above 0", where=name)
-    if not 0 <= args.domain_time < 1e9 or args.seed < 0:
-        name, value = ("--seed", args.seed) if args.seed < 0 else ("--domain-time", args.domain_time)
-        raise InputError(f"= {value} is no reasonable number of at least 0", where=name)
-    if args.bundles is not None:
-        require_new(args.bundles)
-    if args.groups is not None and args.bundles is None:
-        raise InputError("is for evidence, which needs --bundles", where="--groups")
-    for name in ("key", "now"):
-        missing = "--bundles" if args.bundles is None else "--key"
-        if getattr(args, name) is not None and (args.bundles is None or args.key is None):
-            raise InputError(f"is for certificates, which need {missing}", where=f"--{name}")
-
-
-def _labels(args: argparse.Namespace, named: str | None) -> tuple[str | None, Array | None]:
-    """The column of the right decisions, and these; None where neither the command nor the domain names one."""
-    import numpy as np
-
-    from certifair.evidence.tables import first_row, numbers, read_table
-    from certifair.spec.toml_reader import nearest
-
-    column = args.label or named
-    if column is None:
-        return None, None
-    table, where = read_table(args.rows, None)
-    if column not in table.column_names:
-        if args.label is None:
-            return None, None
-        raise InputError(f"has no column {column!r}", where=where, advice=nearest(column, table.column_names))
-    found = numbers(table[column], column, where)
-    if (row := first_row(~np.isin(found, (0.0, 1.0)))) is not None:
-        what = f"{column!r} is {found[row - 1]:g} in row {row}, not 0 or 1"
-        raise InputError(what, where=where, advice="a label is the right decision: 1 is the positive one")
-    return column, found
-
-
-def _chosen(n: int, count: int | None, seed: int) -> Mask:
-    """Which rows are repaired for (n,)."""
-    import numpy as np
-
-    if count is None:
-        return np.ones(n, dtype=np.bool_)
-    if count > n:
-        raise InputError(f"= {count}, but there are {n} rows", where="--choose")
-    return np.isin(np.arange(n), np.random.default_rng(seed).choice(n, count, replace=False))
-
-
 def _method(args: argparse.Namespace, rows: int) -> Method:
     """The method of this name, for all rows if these were chosen. Errors: InputError with the nearest name."""
     from dataclasses import replace
@@ -209,23 +180,23 @@ def _method(args: argparse.Namespace, rows: int) -> Method:
     return replace(found, rows=rows) if isinstance(found, Prof) and args.choose is not None else found
 
 
-def document(found: Outcome, model: Path, labels: Array | None) -> Json:
+def document(found: Outcome, about: Given) -> Json:
     """What was proven before and after, how right the decisions are, and how many of them changed."""
     from certifair.evidence.canonical import sha256
-    from certifair.evidence.files import read_input
 
     before, after = found.before, found.after
     return {
         "format": FORMAT,
-        "model": sha256(read_input(model)),
+        "model": sha256(about.model),
         "repaired": None if found.content is None else sha256(found.content),
         "method": found.method,
         "solver": found.repaired.solver,
+        "status": found.repaired.status,
         "reason": found.repaired.reason,
         "seconds": round(found.seconds, 1),
         "rows": len(before.decisions),
-        "before": _proven(before, labels),
-        "after": None if after is None else _proven(after, labels),
+        "before": _proven(before, about.labels),
+        "after": None if after is None else _proven(after, about.labels),
         "changed": None if after is None else int((before.decisions != after.decisions).sum()),
     }
 
@@ -245,10 +216,21 @@ def _proven(proven: Proven, labels: Array | None) -> Json:
             "unfair": unfair,
             "undecided": len(verdicts) - fair - unfair,
             "outside": int((checked.reasons == OUTSIDE).sum()),
+            "late": _late(proven.rows),
         },
         "domain": None if everybody is None else {name: float(getattr(everybody, name)) for name in names},
         "accuracy": None if labels is None else round(float((proven.decisions == (labels == 1)).mean()), 6),
     }
+
+
+def _late(proof: Proof) -> int:
+    """How many rows are undecided because the time was over: while they were searched, or before they were checked."""
+    from certifair.checks._individual.rows import LATE, NOT_CLAIMED
+    from certifair.individual.engines._jobs import NO_TIME
+
+    searched = sum(count for count, why in proof.reasons if why == NO_TIME)
+    unclaimed, unchecked = (int((proof.checked.reasons == code).sum()) for code in (NOT_CLAIMED, LATE))
+    return unchecked + min(searched, unclaimed)
 
 
 def lines(told: Json, domain: Domain) -> list[str]:
@@ -263,8 +245,9 @@ def lines(told: Json, domain: Domain) -> list[str]:
 
     for key in ("fair", "unfair", "undecided"):
         line(f"rows {'' if key == 'undecided' else 'proven '}{key}", [str(part["rows"][key]) for part in parts])
-    if any(part["rows"]["outside"] for part in parts):
-        line("  of which outside the domain", [str(part["rows"]["outside"]) for part in parts])
+    for key, name in (("outside", "outside the domain"), ("late", "for lack of time")):
+        if any(part["rows"][key] for part in parts):
+            line(f"  of which {name}", [str(part["rows"][key]) for part in parts])
     if parts[0]["domain"] is not None:
         for key in ("certified", "falsified", "undecided"):
             line(f"of the domain {key}", [f"{100 * part['domain'][key]:.4f}%" for part in parts])

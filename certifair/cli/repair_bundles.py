@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import json
 import math
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,26 +19,22 @@ from certifair.certificate.certify import certify_bundle
 from certifair.certificate.sign import load_signer
 from certifair.cli.options import now_of, passphrase
 from certifair.errors import InputError
-from certifair.evidence.files import read_input, reason, write_atomic
+from certifair.evidence.files import beside, reason, rename, write_atomic
 from certifair.evidence.network_bundle import bundle_network
-from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.proofs import add_proofs
 from certifair.evidence.rows_file import ROW_ID
-from certifair.evidence.tables import read_table, texts
+from certifair.evidence.tables import texts
 from certifair.exact.decimals import format_decimal, outward, parse_decimal
 from certifair.spec.network import Activation, Network
 from certifair.spec.printable import printable
 from certifair.spec.toml_reader import nearest, unit
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
-    from numpy.typing import NDArray
 
+    from certifair.cli.repair_input import Given
     from certifair.repair.api import Outcome
     from certifair.spec.domain import Domain, Feature
-
-    Mask = NDArray[np.bool_]
 
 ROWS, DOMAIN = "rows", "domain"
 """The ids of the two properties."""
@@ -83,17 +78,19 @@ class _Policy:
 @final
 @dataclass(frozen=True, eq=False)
 class Bundles:
-    """A folder that becomes `out` when all is in it. signer: None where nothing is signed."""
+    """A folder that becomes `out` when all is in it. where: what errors call the table. signer: None where nothing is
+    signed.
+    """
 
     folder: Path
     out: Path
-    rows: Path
-    kept: Mask
+    about: Given
+    where: str
     policy: _Policy
     signer: Any
     now: datetime
 
-    def finish(self, found: Outcome) -> list[str]:
+    def complete(self, found: Outcome) -> list[str]:
         """The evidence after, all proofs, and both certificates if there is a key; a line for each.
 
         A proof is about a decision, not about where it was found: so those of the rows and the domain are put into the
@@ -108,14 +105,17 @@ class Bundles:
             kept = {key: replace(proof.witness, domain=plain) for key, proof in about.items() if proof is not None}
             add_proofs(self.folder / name, kept)
         told = [] if self.signer is None else self._certificates()
-        self.folder.replace(self.out)
         return [f"{self.out}: evidence of before and after", *told]
+
+    def publish(self) -> None:
+        """The folder gets its name. Raises InputError."""
+        rename(self.folder, self.out)
 
     def add(self, name: str, version: str, content: bytes) -> None:
         """The evidence of one network, without proofs."""
-        path = self.folder / f"{name}.toml"
+        path, about = self.folder / f"{name}.toml", self.about
         write_atomic(path, self.policy.text(version).encode())
-        bundle_network(self.rows, path, self.folder / name, content, self.policy.domain, self.kept)
+        bundle_network(about.table, path, self.folder / name, content, about.domain, about.kept, self.where)
         path.unlink()
 
     def _certificates(self) -> list[str]:
@@ -134,40 +134,38 @@ class Bundles:
 
 
 @contextlib.contextmanager
-def opened(args: argparse.Namespace, domain: Domain, label: str | None, kept: Mask) -> Iterator[Bundles]:
+def opened(args: argparse.Namespace, about: Given) -> Iterator[Bundles]:
     """With the evidence of the network as it is: what is wrong with it, or the key, is known before the work.
 
-    Nothing is left of the folder if it is not finished. Raises InputError.
+    Nothing is left of the folder if it is not published. Raises InputError.
     """
     out: Path = args.bundles
-    folder = out.with_name(f".{out.name}.{os.getpid()}.{os.urandom(6).hex()}")
+    folder = beside(out)
     signer = None if args.key is None else load_signer(args.key, passphrase())
-    model = read_input(args.model)
-    bundles = Bundles(folder, out, args.rows, kept, _policy(args, domain, label, model), signer, now_of(args))
+    bundles = Bundles(folder, out, about, str(args.rows), _policy(args, about), signer, now_of(args))
     try:
         folder.mkdir()
     except OSError as error:
         raise InputError(f"cannot be written ({reason(error)})", where=str(out)) from None
     try:
-        bundles.add("before", "before the repair", model)
+        bundles.add("before", "before the repair", about.model)
         yield bundles
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _policy(args: argparse.Namespace, domain: Domain, label: str | None, model: bytes) -> _Policy:
-    table, where = read_table(args.rows, None)
+def _policy(args: argparse.Namespace, about: Given) -> _Policy:
     try:
         demand = format_decimal(unit(args.demand))
     except ValueError as error:
         raise InputError(f"= {args.demand} is not {error}", where="--demand") from None
     return _Policy(
         name=printable(args.model.stem).strip() or "network",
-        domain=domain,
-        label=label,
-        row_id=ROW_ID if ROW_ID in table.column_names else None,
-        groups=_groups(args.groups, domain, table, where),
-        threshold=threshold_of(read_network(model, str(args.model))),
+        domain=about.domain,
+        label=about.label,
+        row_id=ROW_ID if ROW_ID in about.table.column_names else None,
+        groups=_groups(args.groups, about.domain, about.table, str(args.rows)),
+        threshold=threshold_of(about.network),
         demand=demand if args.domain_time else None,
     )
 

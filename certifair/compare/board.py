@@ -81,7 +81,7 @@ class _Board:
                     number = waiting.pop(0)
                     key = self.jobs[number].key()
                     if (known := kept(self.jobs[number], key)) is None:
-                        running.append(self._start(number, key))
+                        self._start(number, key, running)
                     else:
                         self.watcher.ended(self.jobs[number], known, again=True)
                         yield number, known
@@ -94,16 +94,17 @@ class _Board:
             for left in running:
                 _kill(left.process)
 
-    def _start(self, number: int, key: str) -> _Running:
+    def _start(self, number: int, key: str, running: list[_Running]) -> None:
+        """Its process is among the running ones before anybody hears of it: whatever happens then, it is ended."""
         job = self.jobs[number]
         shutil.rmtree(job.out / job.name, ignore_errors=True)
         context = get_context("forkserver")
         context.set_forkserver_preload(PRELOADED)
         process = context.Process(target=_alone, args=(job, key))
         process.start()
-        self.watcher.started(job)
         now = time.monotonic()
-        return _Running(number, key, process, now + job.limit, now)
+        running.append(_Running(number, key, process, now + job.limit, now))
+        self.watcher.started(job)
 
     def _ended(self, running: list[_Running]) -> list[_Running]:
         """Those that have ended, or are ended now because their time is over."""

@@ -115,7 +115,7 @@ PROPERTIES: Final = (
         "serving",
         "lower",
         "measured",
-        "Seconds to serve the whole test part. What a method reads or writes meanwhile may be included.",
+        "Seconds to make the predictions of the whole test part, without reading and writing.",
         digits=2,
         unit="s",
     ),

@@ -132,9 +132,9 @@ def work(job: Job, key: str) -> None:
     except NothingError as error:
         done = nothing(job, error.status, str(error), time.monotonic() - started)
     except CertifairError as error:
-        done = nothing(job, "failed", one_line(str(error)), time.monotonic() - started)
+        done = nothing(job, "failed", _within(draft, str(error)), time.monotonic() - started)
     except Exception as error:
-        done = nothing(job, "crashed", one_line(f"{type(error).__name__}: {error}"), time.monotonic() - started)
+        done = nothing(job, "crashed", _within(draft, f"{type(error).__name__}: {error}"), time.monotonic() - started)
     if done.status != "done":
         shutil.rmtree(draft / "bundle", ignore_errors=True)
     write(job, key, done, draft)
@@ -152,6 +152,11 @@ def _answered(job: Job, draft: Path, started: float) -> Run:
     found = measure(draft / "bundle", made, per_person=method.per_person, seconds=PROVING * job.seconds)
     write_atomic(draft / "claims.json", json.dumps(found.claims, indent=1).encode())
     return _told(job, "done", "", found.figures, made.solver, made.note, time.monotonic() - started)
+
+
+def _within(draft: Path, text: str) -> str:
+    """A reason in one line, without the draft's name, which is another one each time."""
+    return one_line(text.replace(f"{draft}/", ""))
 
 
 def begin(job: Job) -> Path:

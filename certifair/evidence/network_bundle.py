@@ -34,18 +34,26 @@ Mask = NDArray[np.bool_]
 
 
 def bundle_network(
-    source: Any, policy: str | Path, out: str | Path, content: bytes, domain: Domain, kept: Mask | None = None
+    source: Any,
+    policy: str | Path,
+    out: str | Path,
+    content: bytes,
+    domain: Domain,
+    kept: Mask | None = None,
+    where: str | None = None,
 ) -> int:
     """Write the bundle `out` of a network, ready for replay; returns the number of people in it.
 
     source: a table, as `rows_of` reads it, with the columns that the policy names. content: the network's ONNX file; it
     gives one number. kept (rows of the table,): who is certified; None: those of the policy's [data] split and certify,
-    everybody where it names none. All others are counted as exclusions.
+    everybody where it names none. All others are counted as exclusions. where: what errors call the table; None: its
+    path or type.
     Errors: InputError and PolicyError, before anything is written.
     """
     parsed = Policy.parse(read_input(Path(policy)), str(policy))
-    table, where = read_table(source, None)
-    encoded = rows_of(source, domain).values
+    table, named = read_table(source, None)
+    where = where or named
+    encoded = rows_of(table, domain, where).values
     table = _with_categories(table, encoded, domain, where)
     for name in (parsed.data.id, parsed.data.label, parsed.data.split, *parsed.columns()):
         if name is not None and name not in table.column_names:

@@ -33,15 +33,17 @@ class RowsFile:
     ignored: tuple[str, ...]
 
 
-def rows_of(source: Any, domain: Domain) -> RowsFile:
+def rows_of(source: Any, domain: Domain, where: str | None = None) -> RowsFile:
     """From a CSV, Parquet or JSONL file, or a data frame, with a column for each feature, by its name.
 
     A one-hot feature may be one column that holds one of its values, or a column of numbers NAME=value for each of
     them. Numbers are float64, the nearest one to a decimal such as 0.1. No row is left out, and numbers outside the
-    domain stay as they are: what is said of such a row is up to the checker. Errors: InputError naming the table, the
-    column and the row, for what is missing, no finite number, or none of the values.
+    domain stay as they are: what is said of such a row is up to the checker. where: what errors call the table;
+    None: its path or type. Errors: InputError naming the table, the column and the row, for what is missing, no finite
+    number, or none of the values.
     """
-    table, where = read_table(source, None)
+    table, named = read_table(source, None)
+    where = where or named
     if table.num_rows * domain.inputs > MOST_NUMBERS:
         what = f"{table.num_rows} rows of {domain.inputs} inputs are more than {MOST_NUMBERS} numbers"
         raise InputError(what, where=where, advice="use fewer rows")

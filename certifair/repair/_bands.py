@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, final
 import numpy as np
 
 from certifair.individual.bounds import UNIT, after, interval
-from certifair.repair.base import Array
+from certifair.repair.base import Array, look_at_clock
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 
@@ -119,11 +119,12 @@ class Bands:
     def sides(self, weight: Array, bias: float) -> Array:
         """(n,) 1 where w·h + b is surely > 0 over S(x) even so, −1 where it is surely ≤ 0, else 0."""
         up, down = np.maximum(weight, 0.0), np.maximum(-weight, 0.0)
-        error = self.rate * (self.size @ np.abs(weight) + abs(bias))
-        low = Lines(self.low.at @ up - self.high.at @ down, _mixed(up, self.low.slope, down, self.high.slope))
-        high = Lines(self.high.at @ up - self.low.at @ down, _mixed(up, self.high.slope, down, self.low.slope))
-        positive = self.sets.least(low) + bias - error > 0
-        negative = self.sets.least(high.negative()) - bias - error >= 0
+        with np.errstate(over="ignore", invalid="ignore"):  # then the error is no number, and nothing is sure
+            error = self.rate * (self.size @ np.abs(weight) + abs(bias))
+            low = Lines(self.low.at @ up - self.high.at @ down, _mixed(up, self.low.slope, down, self.high.slope))
+            high = Lines(self.high.at @ up - self.low.at @ down, _mixed(up, self.high.slope, down, self.low.slope))
+            positive = self.sets.least(low) + bias - error > 0
+            negative = self.sets.least(high.negative()) - bias - error >= 0
         return positive.astype(np.float64) - negative
 
 
@@ -132,11 +133,14 @@ def _mixed(up: Array, one: Array, down: Array, two: Array) -> Array:
     return found
 
 
-def bands_of(layers: Layers, sets: FlipSets) -> Bands:
-    """Of what the last layer reads."""
+def bands_of(layers: Layers, sets: FlipSets, until: float | None = None) -> Bands:
+    """Of what the last layer reads. Errors: OutOfTimeError after `until`, of time.monotonic."""
     hidden = layers.layers[:-1]
     ends = sets.ends()
-    found = [_bounds(hidden, sets, row, (ends[0][row], ends[1][row])) for row in range(len(sets.middle))]
+    found = []
+    for row in range(len(sets.middle)):
+        look_at_clock(until)
+        found.append(_bounds(hidden, sets, row, (ends[0][row], ends[1][row])))
     low, high = (Lines(*(np.stack(part) for part in zip(*side, strict=True))) for side in zip(*found, strict=True))
     size, rate = _rounding(layers, np.maximum(np.abs(ends[0]), np.abs(ends[1])))
     return Bands(sets, low, high, size, rate)

@@ -32,7 +32,7 @@ def ignores(network: Network, columns: list[int]) -> bool:
 def best_values(task: Task, columns: list[int], examples: Examples, until: float) -> list[Array]:
     """What these inputs might be shown: the values (k,) with which most rows, of a sample, are decided as they should.
 
-    until: of time.monotonic; after it no more values are tried.
+    until: of time.monotonic; after it no more values are tried, and those that were not are left out.
     """
     layers, found = decision_of(task.network), list(_values(task))
     order = np.random.default_rng(task.seed).permutation(len(task.rows))
@@ -42,11 +42,11 @@ def best_values(task: Task, columns: list[int], examples: Examples, until: float
         some = examples.part(order[:rows])
         scores = []
         for value in found:
+            if time.monotonic() > until:
+                break
             points = some.rows.copy()
             points[:, columns] = value
             scores.append(int(((logits(layers, points) > 0) == (some.targets > 0)).sum()))
-            if time.monotonic() > until:
-                break
         found = [found[k] for k in np.argsort(-np.array(scores), kind="stable")[:most]]
     return found
 
@@ -71,4 +71,6 @@ def _choices(feature: Feature, values: Array) -> Array:
         return np.unique(
             [[feature.low], np.median(values, axis=0).clip(feature.low, feature.high), [feature.high]], axis=0
         )
+    if feature.kind == "integer":
+        return np.arange(feature.low, feature.high + 1)[:, None]
     return np.array(list(feature.points()), dtype=np.float64)

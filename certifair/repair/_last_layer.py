@@ -31,18 +31,19 @@ from certifair.individual.points import inside
 from certifair.repair._flips import (
     MOST_STEPS,
     Mask,
-    OutOfTimeError,
     alike,
     extremes,
     finite_size,
     hidden,
     moved,
+    parts,
     steps_of,
     sure,
 )
+from certifair.repair._numbers import changed, single
 from certifair.repair._solvers import TOLERANCE, Solver, answer, solvers
-from certifair.repair._tuning import Examples, logit_of, single
-from certifair.repair.base import Array, Task
+from certifair.repair._tuning import Examples, logit_of
+from certifair.repair.base import Array, OutOfTimeError, Task, look_at_clock
 from certifair.spec.domain import Domain
 from certifair.spec.layers import Layers
 from certifair.spec.network import Affine, Network
@@ -82,7 +83,11 @@ def with_last_layer(
         solver = solvers("auto", "finite")[0]
     except InputError as error:
         return None, str(error)
-    return _Rounds(_Problem.of(task, network, number, examples, counted), solver, until).run()
+    try:
+        problem = _Problem.of(task, network, number, examples, counted, until)
+    except OutOfTimeError:
+        return None, f"{solver.title}: no time was left for a program"
+    return _Rounds(problem, solver, until).run()
 
 
 def _last_affine(network: Network) -> int | None:
@@ -112,7 +117,8 @@ class _Problem:
     start: Array
 
     @staticmethod
-    def of(task: Task, network: Network, number: int, examples: Examples, counted: Mask) -> _Problem:
+    def of(task: Task, network: Network, number: int, examples: Examples, counted: Mask, until: float) -> _Problem:
+        """Errors: OutOfTimeError."""
         known = inside(task.domain, task.rows)
         first, which = alike(task.domain, task.rows[known])
         order = np.random.default_rng(task.seed).permutation(len(first))
@@ -122,8 +128,12 @@ class _Problem:
         layers = decision_of(network)
         depth, steps = len(layers.layers) - 1, steps_of(task.domain)
         few = steps[np.linspace(0, len(steps) - 1, min(len(steps), 8)).astype(int)]
-        seen = [np.abs(hidden(layers, moved(task.domain, rows, step), depth)).max(axis=0, initial=0.0) for step in few]
-        scale = np.maximum(np.max(seen, axis=0), 1e-12)
+        scale = np.full(layers.layers[-1].weight.shape[1], 1e-12)
+        for part in parts(layers, len(rows)):
+            for step in few:
+                look_at_clock(until)
+                h = hidden(layers, moved(task.domain, rows[part], step), depth)
+                scale = np.maximum(scale, np.abs(h).max(axis=0))
         last = layers.layers[-1]
         start = np.append(last.weight[0] * scale, last.bias)
         return _Problem(task.domain, network, number, rows, np.array(people)[:, order], layers, steps, scale, start)
@@ -137,13 +147,20 @@ class _Problem:
         points = moved(self.domain, self.rows[row : row + 1], self.steps[step])
         return np.append(hidden(self.layers, points, len(self.layers.layers) - 1)[0] / self.scale, 1.0)
 
+    def moves(self, network: Network) -> float:
+        """Σ|Δ| of v and b."""
+        last = network.steps[self.number]
+        assert isinstance(last, Affine)
+        return float(np.abs(np.append(last.weight[0] * self.scale, last.bias) - self.start).sum())
+
     def with_values(self, found: Array) -> Network:
+        """Errors: OverflowError for what no network can hold."""
         steps = list(self.network.steps)
         old = steps[self.number]
         assert isinstance(old, Affine)
         weight = single(found[:-1] / self.scale)[None]
         steps[self.number] = replace(old, weight=weight, bias=single(found[-1:]))
-        return Network(self.network.inputs, tuple(steps), self.network.output)
+        return changed(self.network, tuple(steps))
 
 
 @final
@@ -158,14 +175,15 @@ class _Rounds:
 
     def run(self) -> tuple[Network | None, str]:
         problem, looked, done = self.problem, FIRST, 0
-        least, best = np.inf, None
+        least, best = (np.inf, np.inf), None
         network = problem.network
         try:
             while True:
                 ends, where = self._extremes(network, looked)
                 unfair, lost = self._unfair(network, ends), self._lost(ends)
-                if looked >= len(problem.rows) and not unfair.any() and lost.sum() < least:
-                    least, best = lost.sum(), network
+                now = (float(lost.sum()), problem.moves(network))
+                if looked >= len(problem.rows) and not unfair.any() and now < least:
+                    least, best = now, network
                 said = f"{done} programs over {len(self.points)} flip sets, {int(unfair.sum())} of {len(lost)} unfair"
                 grown = self._enter(np.flatnonzero(unfair | (lost > 0)), ends, where)
                 full = len(self.points) > MOST_SETS or done == ROUNDS
@@ -179,6 +197,8 @@ class _Rounds:
                 if found is None:
                     break
                 network = problem.with_values(found)
+        except OverflowError as error:
+            said = f"of what was found: {error}"
         except OutOfTimeError:
             said = f"no time was left after {done} programs over {len(self.points)} flip sets"
         return best, f"{self.solver.title}: {said}"
@@ -196,22 +216,29 @@ class _Rounds:
         return np.asarray(np.where(ends[0] > 0, negative - positive, positive - negative).clip(0))
 
     def _enter(self, rows: Any, ends: Array, where: Any) -> bool:
-        """The extremes of these sets, of new ones the worst ENTERING; whether the program has become larger."""
+        """The extremes of these sets, of new ones the worst ENTERING; whether the program has become larger.
+
+        Errors: OutOfTimeError.
+        """
         worst = rows[np.argsort(-np.minimum(ends[1, rows], -ends[0, rows]), kind="stable")].tolist()
         fresh = [row for row in worst if row not in self.points][:ENTERING]
         larger = bool(fresh)
         for row in [*fresh, *(row for row in worst if row in self.points)]:
             points = self.points.setdefault(row, {})
             for step in where[:, row].tolist():
-                larger |= step not in points
-                points.setdefault(step, self.problem.point(row, step))
+                if step not in points:
+                    look_at_clock(self.until)
+                    points[step], larger = self.problem.point(row, step), True
         return larger
 
     def _solve(self) -> tuple[Array | None, str]:
-        """What the solver finds, or None and what it says. Errors: OutOfTimeError."""
+        """What the solver finds, or None and what it says. It reads a program for about as long as it took to write.
+
+        Errors: OutOfTimeError.
+        """
         import pulp
 
-        problem = self.problem
+        problem, began = self.problem, time.monotonic()
         program = pulp.LpProblem("last_layer", pulp.LpMinimize)
         bounds = list(zip(problem.start, problem.reach, strict=True))
         values = [program.add_variable(f"v{j}", old - far, old + far) for j, (old, far) in enumerate(bounds)]
@@ -219,9 +246,13 @@ class _Rounds:
         for value, move, (old, _) in zip(values, moves, bounds, strict=True):
             program += value - old <= move
             program += old - value <= move
-        lost = [self._sided(program, values, row) for row in sorted(self.points)]
+        lost = []
+        for row in sorted(self.points):
+            look_at_clock(self.until)
+            lost.append(self._sided(program, values, row))
         program.setObjective(pulp.lpSum(lost) + LITTLE / float(problem.reach.sum()) * pulp.lpSum(moves))
-        left = min(ONE, 0.95 * (self.until - time.monotonic()))
+        now = time.monotonic()
+        left = min(ONE, 0.95 * (self.until - now - (now - began)))
         if left <= 0:
             raise OutOfTimeError
         said = answer(program, self.solver.make, left)

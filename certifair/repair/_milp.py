@@ -14,6 +14,7 @@ from typing import Any, Final, final
 import numpy as np
 
 from certifair.repair._bands import Bands, Lines
+from certifair.repair._numbers import single
 from certifair.repair._solvers import Answer, Make, answer
 from certifair.repair.base import Array, Failure
 
@@ -34,8 +35,8 @@ class Head:
     bias: float
 
     def rounded(self) -> Head:
-        """To float32."""
-        return Head(self.weight.astype(np.float32).astype(np.float64), float(np.float32(self.bias)))
+        """To float32; what is too large is infinite."""
+        return Head(single(self.weight), float(single(np.array(self.bias))))
 
 
 @final
@@ -67,8 +68,9 @@ def solve(
     """The smallest Σ|Δ| + Σ prices over the rows that are on the positive side, until `end` (of time.monotonic).
 
     sides (n,): ±1, which are then not searched for, so that no variable is integer. most: what is not worth looking
-    for. A solver's failure is a status.
+    for. A solver's failure is a status. It reads a program for about as long as it took to write.
     """
+    began = time.monotonic()
     program = _Program(bands, head, prices, sides, margin)
     for row in range(len(bands.size)):
         if time.monotonic() >= end:
@@ -76,7 +78,8 @@ def solve(
         program.add_row(row)
     if most < np.inf:
         program.problem += program.cost <= most
-    seconds = min(TIGHT * (end - time.monotonic()), 1e8)
+    now = time.monotonic()
+    seconds = min(TIGHT * (end - now - (now - began)), 1e8)
     if seconds <= 0:
         return Outcome("no time was left for the solver", failure="time limit")
     return program.outcome(answer(program.problem, make, seconds, relaxed=sides is not None))
@@ -172,6 +175,6 @@ class _Program:
         head = Head(numbers[:count] - numbers[count:-1], float(numbers[-1]))
         sides = self._given
         if sides is None:
-            sides = np.array([2.0 * round(z.value()) - 1.0 for z in self._sides])
+            sides = np.array([1.0 if z.value() > 0.5 else -1.0 for z in self._sides])
         cost = np.abs(head.weight - self._head.weight).sum() + abs(head.bias - self._head.bias)
         return Outcome(said.status, head, sides, float(cost + self._prices @ (sides > 0)))

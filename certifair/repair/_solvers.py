@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -44,9 +45,11 @@ class Answer:
 
 
 def answer(program: Any, make: Make, seconds: float, *, relaxed: bool = False) -> Answer:
-    """What a solver makes of one of PuLP's programs in so many seconds; an exception is a failure as well.
+    """What a solver makes of one of PuLP's programs in so many seconds.
 
-    Whether the time was over is seen by the clock: solvers tell it each in its own way, and PuLP does not.
+    Any exception is a failure of the solver, and so is a value that is no finite number: PuLP stumbles over solvers
+    with nothing to say, each in its own way, and what else a repair has found is worth more than a trace. Whether the
+    time was over is seen by the clock: solvers tell it each in its own way, and PuLP does not.
     """
     import pulp
 
@@ -55,12 +58,14 @@ def answer(program: Any, make: Make, seconds: float, *, relaxed: bool = False) -
     try:
         with warnings.catch_warnings(record=True):
             program.solve(make(relaxed, seconds))
-    except (pulp.PulpError, IndexError, ValueError, OSError) as error:  # PuLP stumbles over solvers with nothing to say
-        status = f"{type(error).__name__}: {error}"
+    except Exception as error:
+        status = f"the solver failed ({type(error).__name__}: {error})"
     else:
         status = f"{pulp.LpStatus[program.status]}, {pulp.LpSolution[program.sol_status]}"
-        complete = all(variable.value() is not None for variable in program.variables())
-        found = program.status == pulp.LpStatusOptimal and complete
+        values = [variable.value() for variable in program.variables()]
+        found = program.status == pulp.LpStatusOptimal and None not in values
+        if found and not all(map(math.isfinite, values)):
+            found, status = False, f"the solver failed ({status}, with values that are not finite)"
         infeasible = program.status == pulp.LpStatusInfeasible
     if time.monotonic() - started >= seconds:
         return Answer(f"{status}, when the time was over", found, "time limit")

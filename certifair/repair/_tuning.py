@@ -16,6 +16,7 @@ import numpy as np
 
 from certifair.repair._flips import Mask, logits
 from certifair.repair._gradients import Adam, Weights, backward, forward, logit, sigmoid
+from certifair.repair._numbers import changed, single
 from certifair.repair.base import Array
 from certifair.spec.layers import layers_of
 from certifair.spec.network import Activation, Affine, Network, Step, reads
@@ -53,10 +54,11 @@ def tuned(network: Network, columns: list[int], fit: Examples, held: Examples, s
     The columns of these inputs become 0 in every affine step that reads the inputs. deadline: of time.monotonic; with
     less time than EPOCHS take, the rate falls sooner. The network itself counts as an epoch, if it ignores them.
     """
-    best, least = network, _loss_of(network, held)
-    for found in _trained(network, columns, fit, seed, deadline):
-        if (now := _loss_of(found, held)) < least:
-            best, least = found, now
+    with np.errstate(over="ignore", invalid="ignore"):  # then weights are no numbers, and an epoch's network is none
+        best, least = network, _loss_of(network, held)
+        for found in _trained(network, columns, fit, seed, deadline):
+            if (now := _loss_of(found, held)) < least:
+                best, least = found, now
     return best
 
 
@@ -74,7 +76,8 @@ def wins(network: Network, columns: list[int], known: Examples, seed: int, deadl
         fit = np.concatenate([part for part in parts if part is not out and part is not held])
         began = time.monotonic()
         found = tuned(network, columns, known.part(fit), known.part(held), seed, (began + deadline) / 2)
-        more = _compared(found, network, known.part(out))
+        judged = known.part(out)
+        more = _compared(judged.right(found), judged.right(network))
         gained, lost = gained + more[0], lost + more[1]
         now = time.monotonic()
         if gained <= lost or now + 2 * (now - began) > deadline:
@@ -82,17 +85,18 @@ def wins(network: Network, columns: list[int], known: Examples, seed: int, deadl
     return _beyond_chance(gained, lost)
 
 
-def surpasses(after: Network, before: Network, judged: Examples) -> bool:
+def surpasses(now: Mask, then: Mask) -> bool:
     """Whether a network decides better than another, beyond chance, about rows that it was not fitted to.
 
-    If of the rows on which one of them only is right each were as likely right for either, the a gained less the b lost
-    would have the variance a + b (McNemar): it must be more than SURE times the root of that.
+    now, then (n,): about which of them it is right, and about which the other one was. If of the rows on which one of
+    them only is right each were as likely right for either, the a gained less the b lost would have the variance a + b
+    (McNemar): it must be more than SURE times the root of that.
     """
-    return _beyond_chance(*_compared(after, before, judged))
+    return _beyond_chance(*_compared(now, then))
 
 
-def _compared(after: Network, before: Network, judged: Examples) -> tuple[int, int]:
-    now, then = judged.right(after), judged.right(before)
+def _compared(now: Mask, then: Mask) -> tuple[int, int]:
+    """Gained and lost."""
     return int((now & ~then).sum()), int((then & ~now).sum())
 
 
@@ -179,15 +183,9 @@ def _taken_back(network: Network, weights: Weights, scales: tuple[Array, Array])
             bias = bias - weight @ mean  # noqa: PLW2901
         steps[number] = replace(step, weight=single(weight), bias=single(bias))
     try:
-        return Network(network.inputs, tuple(steps), network.output)
-    except ValueError:
+        return changed(network, tuple(steps))
+    except OverflowError:
         return None
-
-
-def single(numbers: Array) -> Array:
-    """The nearest float32 numbers."""
-    with np.errstate(over="ignore"):
-        return numbers.astype(np.float32).astype(np.float64)
 
 
 def logit_of(network: Network) -> Network:

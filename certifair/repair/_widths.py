@@ -1,19 +1,16 @@
-"""Step 1: fine-tuning until the last hidden layer says less about the sensitive inputs.
+"""Bounds of a network's slots over boxes, with derivatives in its weights: what step 1 makes narrower.
 
-The loss is binary cross-entropy over the labelled rows plus, over the rows to be made fair, the mean relative width:
-how wide the bounds of the last hidden layer are over S(x), all its neurons together, as a part of what that was before.
-The bounds are those of backward substitution (CROWN, see `_bands`), here with derivatives in the weights.
+They are those of backward substitution (CROWN, see `_bands`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import time
-from typing import TYPE_CHECKING, Any, Final, assert_never, final
+from typing import TYPE_CHECKING, assert_never, final
 
 import numpy as np
 
-from certifair.repair.base import Array
+from certifair.repair.base import look_at_clock
 from certifair.spec.network import Activation, Affine, BatchNorm, Concat, LayerNorm, Network, Scale, Step, Sum, reads
 
 if TYPE_CHECKING:
@@ -23,86 +20,8 @@ if TYPE_CHECKING:
     Parameters = dict[int, Pair]
     Relaxed = dict[int, tuple[torch.Tensor, ...]]
 
-RATE: Final = 1e-3
-"""Adam's."""
 
-
-@final
-@dataclasses.dataclass(frozen=True, eq=False)
-class Tuning:
-    """What is fine-tuned on: rows (n, d) and decisions they should have (n,); the ends of S(x) (k, d) of others, or of
-    some of them; how long. `end`: of time.monotonic.
-    """
-
-    rows: Array
-    labels: Array
-    ends: tuple[Array, Array]
-    epochs: int
-    end: float
-
-
-def fine_tuned(network: Network, head: int, tuning: Tuning) -> Network:
-    """The network with other float32 weights in its affine steps; `head` is the last one's position.
-
-    As it is after the last epoch, or the last before `end`; an epoch is one step, on all rows. On one thread: more only
-    wait for each other in networks this small.
-    """
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return _tuned(network, head, tuning)
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _tuned(network: Network, head: int, tuning: Tuning) -> Network:
-    import torch
-
-    parameters: Parameters = {
-        number: (_leaf(torch, step.weight), _leaf(torch, step.bias))
-        for number, step in enumerate(network.steps)
-        if isinstance(step, Affine)
-    }
-    rows, labels, low, high = (torch.from_numpy(part) for part in (tuning.rows, tuning.labels, *tuning.ends))
-    bounds = _Bounds(network, parameters, low, high)
-    source = reads(network.steps[head])[0]
-    before = bounds.width(source).detach()
-    counted = before > 0
-    optimiser = torch.optim.Adam([leaf for pair in parameters.values() for leaf in pair], lr=RATE)
-    for _ in range(tuning.epochs):
-        if time.monotonic() >= tuning.end:
-            break
-        optimiser.zero_grad()
-        logit = _values(network, parameters, head + 1, rows)[:, 0]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, labels)
-        if counted.any():
-            loss = loss + (bounds.width(source)[counted] / before[counted]).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-    return _with(network, parameters)
-
-
-def _leaf(torch: Any, values: Array) -> Any:
-    return torch.tensor(values, dtype=torch.float64, requires_grad=True)
-
-
-def _with(network: Network, parameters: Parameters) -> Network:
-    steps = tuple(
-        dataclasses.replace(step, weight=_rounded(parameters[number][0]), bias=_rounded(parameters[number][1]))
-        if isinstance(step, Affine)
-        else step
-        for number, step in enumerate(network.steps)
-    )
-    return Network(network.inputs, steps, network.output)
-
-
-def _rounded(leaf: torch.Tensor) -> Array:
-    return leaf.detach().numpy().astype(np.float32).astype(np.float64)
-
-
-def _values(network: Network, parameters: Parameters, slot: int, rows: torch.Tensor) -> torch.Tensor:
+def values(network: Network, parameters: Parameters, slot: int, rows: torch.Tensor) -> torch.Tensor:
     """What a slot is at the rows (n, d)."""
     import torch
 
@@ -151,13 +70,17 @@ def _activated(step: Activation, values: torch.Tensor) -> torch.Tensor:
 
 @final
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Bounds:
-    """Over the boxes between low and high (k, d), with the parameters as they are when it is asked."""
+class Bounds:
+    """Over the boxes between low and high (k, d), with the parameters as they are when it is asked.
+
+    All its methods raise OutOfTimeError at `end`, of time.monotonic.
+    """
 
     network: Network
     parameters: Parameters
     low: torch.Tensor
     high: torch.Tensor
+    end: float
 
     def width(self, slot: int) -> torch.Tensor:
         """The widths of a slot's bounds, all its numbers together (k,)."""
@@ -187,6 +110,7 @@ class _Bounds:
         for number in range(slot - 1, -1, -1):
             if number + 1 not in found:
                 continue
+            look_at_clock(self.end)
             step = self.network.steps[number]
             parts, constant = self._before(step, number, found.pop(number + 1), relaxed)
             least = least + constant

@@ -22,6 +22,17 @@ Status = Literal["done"] | Failure
 
 
 @final
+class OutOfTimeError(Exception):
+    """The deadline came first."""
+
+
+def look_at_clock(until: float | None) -> None:
+    """until: of time.monotonic; None: there is none. Errors: OutOfTimeError then, and after it."""
+    if until is not None and time.monotonic() >= until:
+        raise OutOfTimeError
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Task:
     """A network whose decision f > 0 shall not depend on the sensitive inputs of these rows (n, inputs).

@@ -9,13 +9,21 @@
 
 Why 2 and 3 need no flip sets, and still lose nothing: let g be fair on row x, and v what the sensitive inputs can be. x
 with v is in S(x), so g decides x as it decides x with v. So whatever fair network there is, one that reads nothing
-sensitive has the same decisions about the rows; and this one is fair wherever one looks, not on the rows alone. (Inputs
-that are relaxed are pinned as well, at which something may be lost; so it is also tried to leave these, with another
-last layer where that is not fair.)
+sensitive has the same decisions about the rows; and this one is fair wherever one looks, not on the rows alone.
 
-Zeroing is the start, and what counts is how many of the rows are decided as they should be: so it is never worse than
-zeroing there, if that is fair. On other rows it could be, if what is chosen fits these by chance. So 3 must win on rows
-that it has not seen, beyond chance; and so must 1, but where each row's own decision is what is to be kept.
+Inputs that are relaxed are pinned as well, at which something may be lost. So zeroing itself, of the sensitive inputs
+only, is a candidate too where it is fair on all rows of the domain, which bounds over the relaxed inputs tell
+(`_boxes`); where they do not, it is tried with another last layer.
+
+What counts is how many of the rows are decided as they should be. There it is never worse than zeroing, if nothing is
+relaxed, or if zeroing is fair on all rows of the domain and the bounds say so in time: before anything else is tried
+they have half of the time, 30 s at most, and look at 2^17 boxes beside those of the rows. They cannot tell where f
+comes as near to 0 as float64 rounds; and there must be time to evaluate all rows twice. On other rows than these it
+could be worse, if what is chosen fits these by chance. So 3 must win on rows that it has not seen, beyond chance; and
+so must 1, but where each row's own decision is what is to be kept.
+
+After the deadline nothing more is begun: an evaluation of all rows is begun only if one that was measured fits in, the
+first one whenever there is time at all.
 """
 
 from __future__ import annotations
@@ -30,8 +38,9 @@ import numpy as np
 
 from certifair.individual import decision_of
 from certifair.individual.points import inside
+from certifair.repair._boxes import unfair_because
 from certifair.repair._first_layer import best_values, ignores
-from certifair.repair._flips import Mask, alike, free_columns, logits, unfair_because
+from certifair.repair._flips import Mask, alike, free_columns, logits
 from certifair.repair._last_layer import with_last_layer
 from certifair.repair._tuning import FOLDS, Examples, split, surpasses, tuned, wins
 from certifair.repair.base import Array, Method, Repaired, Task
@@ -41,10 +50,13 @@ from certifair.spec.network import Affine, Network
 PROGRAM: Final = 30.0
 """Seconds for a program; it may take PART of the time that is left,"""
 PART: Final = 0.2
+BOUNDS: Final = 0.5
+"""bounds for zeroing, with as many seconds at most, this part,"""
 TUNING: Final = 60.0
-"""and for training, which may take MAIN of it."""
+"""and training, in so many seconds, MAIN of it."""
 MAIN: Final = 0.9
-Attempt = tuple["_Candidate | None", str]
+TRAINED: Final = 5
+"""Evaluations of all rows that training takes at least."""
 
 
 @final
@@ -54,21 +66,41 @@ class Finite(Method):
     name = "finite"
 
     def repair(self, task: Task) -> Repaired:
-        return _Repair.of(task).run()
+        decision_of(task.network)  # an error names what cannot be used
+        columns = free_columns(task.domain)
+        nothing = np.zeros(len(columns))
+        start, how = pinned(task.network, columns, nothing), _shown(nothing)
+        if task.seconds <= 0:
+            return Repaired(start, f"{how}: no time was left to look at rows", _versions())
+        examples = _examples(task)
+        if task.seconds <= 0:
+            return Repaired(start, f"{how}: no time was left after the decisions to be kept", _versions())
+        return _Repair.of(task, examples, columns, start, how).run()
+
+
+def _examples(task: Task) -> Examples:
+    """The rows, with their labels or, to be kept, the network's own decisions."""
+    if task.labels is not None and task.objective == "accuracy":
+        return Examples(task.rows, (task.labels > 0).astype(np.float64))
+    return Examples(task.rows, (logits(decision_of(task.network), task.rows) > 0).astype(np.float64))
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class _Candidate:
-    """how: in words. right: how many rows it decides as it should. change: Σ|Δ| of the weights. fitted: to those rows
+    """how: in words. hits (n,): which rows it decides as it should. change: Σ|Δ| of the weights. fitted: to those rows
     that are not `unseen`.
     """
 
     network: Network
     how: str
-    right: int
+    hits: Mask
     change: float
-    fitted: bool
+    fitted: bool = False
+
+    @property
+    def right(self) -> int:
+        return int(self.hits.sum())
 
     def better_than(self, other: _Candidate) -> bool:
         return (self.right, -self.change) > (other.right, -other.change)
@@ -77,37 +109,41 @@ class _Candidate:
 @final
 @dataclass(frozen=True, eq=False)
 class _Repair:
-    """columns: of what flips, sensitive or relaxed. unseen (n,): rows that no program for labels is fitted to."""
+    """columns: of what flips, sensitive or relaxed. unseen (n,): rows that no program for labels is fitted to. start:
+    shown 0 in all columns. evaluation: how many seconds all rows took.
+    """
 
     task: Task
     examples: Examples
     columns: list[int]
     unseen: Mask
+    start: _Candidate
+    evaluation: float
 
     @staticmethod
-    def of(task: Task) -> _Repair:
-        """Errors: InputError for a network without plain layers."""
-        value = logits(decision_of(task.network), task.rows)
-        labels = task.labels if task.objective == "accuracy" else None
-        targets = value > 0 if labels is None else labels > 0
+    def of(task: Task, examples: Examples, columns: list[int], start: Network, how: str) -> _Repair:
         unseen = np.zeros(len(task.rows), dtype=np.bool_)
-        if labels is not None:
+        if task.labels is not None and task.objective == "accuracy":
             unseen[np.random.default_rng(task.seed).permutation(len(unseen))[: len(unseen) // FOLDS]] = True
-        return _Repair(task, Examples(task.rows, targets.astype(np.float64)), free_columns(task.domain), unseen)
+        began = time.monotonic()
+        hits = examples.right(start)
+        took = time.monotonic() - began
+        candidate = _Candidate(start, how, hits, _change(task.network, start))
+        return _Repair(task, examples, columns, unseen, candidate, took)
 
     def run(self) -> Repaired:
-        start, most = self._shown(np.zeros(len(self.columns))), self._most()
-        last, why = self._last_layer(self.task.network, "another last layer")
-        said = [f"last layer: {why}"]
-        if last is not None and last.right == most and (not last.fitted or self._wins(last, start)):
+        said: list[str] = []
+        zeroed, unfair = self._zeroed(said)
+        most = self._most()
+        last = self._last_layer(self.task.network, "another last layer", "last layer", said)
+        if last is not None and last.right == most and (not last.fitted or self._wins(last, self.start)):
             return self._answer(last, most, said)
-        best = first = self._first_layer(start)
-        said.append(f"first layer: {first.how}")
-        relaxed, why = self._sensitive_only()
-        said += [f"sensitive inputs only: {why}"] if why else []
-        trained, why = self._all_layers(first, most)
-        said.append(f"all layers: {why}")
-        for found in (last, relaxed, trained):
+        first = self._first_layer(said)
+        if unfair is not None:
+            zeroed = self._last_layer(unfair, "zeroing and another last layer", "sensitive inputs only", said)
+        trained = self._all_layers(first, most, said)
+        best = first
+        for found in (last, zeroed, trained):
             best = found if found is not None and self._wins(found, best) else best
         return self._answer(best, most, said)
 
@@ -122,65 +158,75 @@ class _Repair:
         positive, people = np.bincount(which, self.examples.targets[known]), np.bincount(which)
         return int(np.maximum(positive, people - positive).sum()) + int((~known).sum())
 
-    def _candidate(self, network: Network, how: str, *, fitted: bool = False) -> _Candidate:
-        right = int(self.examples.right(network).sum())
-        return _Candidate(network, how, right, _change(self.task.network, network), fitted)
+    def _candidate(self, network: Network, how: str, *, fitted: bool = False) -> _Candidate | None:
+        """None where there is no time to evaluate it."""
+        if self.task.seconds <= self.evaluation:
+            return None
+        return _Candidate(network, how, self.examples.right(network), _change(self.task.network, network), fitted)
 
     def _wins(self, found: _Candidate, best: _Candidate) -> bool:
         """Whether it is better, and if it was fitted to some rows, on the others too."""
-        unseen = self.examples.part(self.unseen)
-        doubted = found.fitted and len(unseen.rows)
-        return found.better_than(best) and (not doubted or surpasses(found.network, best.network, unseen))
+        doubted = found.fitted and self.unseen.any()
+        return found.better_than(best) and (not doubted or surpasses(found.hits[self.unseen], best.hits[self.unseen]))
 
     def _until(self, most: float, part: float) -> float:
         return time.monotonic() + min(most, part * self.task.seconds)
 
-    def _last_layer(self, network: Network, how: str) -> Attempt:
-        found, why = with_last_layer(self.task, network, self.examples, ~self.unseen, self._until(PROGRAM, PART))
-        if found is None:
-            return None, why
-        candidate = self._candidate(found, how, fitted=found is not network)
-        return candidate, f"{why}, {candidate.right} rows as they should be"
-
-    def _first_layer(self, start: _Candidate) -> _Candidate:
-        """The best network that is shown one value of everything that flips; at least the start."""
-        best = start
-        for value in best_values(self.task, self.columns, self.examples, self._until(math.inf, PART)):
-            if self.task.seconds <= 0:
-                break
-            found = self._shown(value)
-            best = found if found.better_than(best) else best
-        return best
-
-    def _shown(self, value: Array) -> _Candidate:
-        network = pinned(self.task.network, self.columns, value)
-        if not ignores(network, self.columns):
-            raise AssertionError("a pinned network still reads what it was not to")
-        return self._candidate(network, "shown (" + ", ".join(f"{number:g}" for number in value) + ")")
-
-    def _sensitive_only(self) -> Attempt:
-        """Zeroing, where there are relaxed inputs, which it leaves; with another last layer where that is not fair."""
+    def _zeroed(self, said: list[str]) -> tuple[_Candidate | None, Network | None]:
+        """Zeroing, where there are relaxed inputs, which it leaves: a candidate if it is fair, or else what is not."""
         columns = sensitive_columns(self.task.domain)
         if columns == self.columns:
-            return None, ""
+            return None, None
         network = pinned(self.task.network, columns, np.zeros(len(columns)))
-        until = self._until(PROGRAM, PART)
-        if unfair_because(decision_of(network), self.task.domain, self.task.rows, until) is None:
-            return self._candidate(network, "zeroing"), "zeroing is fair"
-        return self._last_layer(network, "zeroing and another last layer")
+        why = unfair_because(decision_of(network), self.task.domain, self.task.rows, self._until(PROGRAM, BOUNDS))
+        said.append(f"zeroing: {why or 'fair'}")
+        return (self._candidate(network, "zeroing"), None) if why is None else (None, network)
 
-    def _all_layers(self, start: _Candidate, most: int) -> Attempt:
+    def _last_layer(self, network: Network, how: str, part: str, said: list[str]) -> _Candidate | None:
+        found, why = with_last_layer(self.task, network, self.examples, ~self.unseen, self._until(PROGRAM, PART))
+        candidate = None if found is None else self._candidate(found, how, fitted=found is not network)
+        right = "" if candidate is None else f", {candidate.right} rows as they should be"
+        said.append(f"{part}: {why}{right}")
+        return candidate
+
+    def _first_layer(self, said: list[str]) -> _Candidate:
+        """The best network that is shown one value of everything that flips; at least the start."""
+        best = self.start
+        for value in best_values(self.task, self.columns, self.examples, self._until(math.inf, PART)):
+            try:
+                network = pinned(self.task.network, self.columns, value)
+            except OverflowError:
+                continue
+            if not ignores(network, self.columns):
+                raise AssertionError("a pinned network still reads what it was not to")
+            found = self._candidate(network, _shown(value))
+            if found is None:
+                break
+            best = found if found.better_than(best) else best
+        said.append(f"first layer: {best.how}")
+        return best
+
+    def _all_layers(self, start: _Candidate, most: int, said: list[str]) -> _Candidate | None:
+        network, why = self._trained(start, most)
+        said.append(f"all layers: {why}")
+        return None if network is None else self._candidate(network, f"{start.how}, then trained")
+
+    def _trained(self, start: _Candidate, most: int) -> tuple[Network | None, str]:
         until, seed = self._until(TUNING, MAIN), self.task.seed
         if start.right == most:
             return None, "nothing can be better"
-        if len(self.task.rows) < 4 * FOLDS or self.task.seconds <= 0:
+        if len(self.task.rows) < 4 * FOLDS or until - time.monotonic() <= TRAINED * self.evaluation:
             return None, "too few rows for training, or no time"
         if not wins(start.network, self.columns, self.examples, seed, until):
             return None, "training did not win on rows left out"
         network = tuned(start.network, self.columns, *split(self.examples, seed), seed, until)
         if not ignores(network, self.columns):
             raise AssertionError("training gave a weight to what the network was not to read")
-        return self._candidate(network, f"{start.how}, then trained"), "trained"
+        return network, "trained"
+
+
+def _shown(value: Array) -> str:
+    return "shown (" + ", ".join(f"{number:g}" for number in value) + ")"
 
 
 def _versions() -> str:

@@ -9,6 +9,7 @@ that puts nearly everybody on one side; `price` (ours) makes that dear.
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import ClassVar, Final, final, get_args
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 from certifair.errors import InputError
 from certifair.individual.bounds import evaluate
 from certifair.repair._bands import Bands, FlipSets, bands_of
+from certifair.repair._fine_tuning import Tuning, fine_tuned
 from certifair.repair._milp import MARGIN, Head, Outcome, solve
+from certifair.repair._numbers import changed
 from certifair.repair._solvers import INSTALL, Name, Solver, solvers
-from certifair.repair._widths import Tuning, fine_tuned
-from certifair.repair.base import Array, Failure, Method, Repaired, Task
+from certifair.repair.base import Array, Failure, Method, OutOfTimeError, Repaired, Task
 from certifair.spec.layers import Layers, layers_of
 from certifair.spec.network import Activation, Affine, Network, reads
 
@@ -41,6 +43,7 @@ class Prof(Method):
     """Both steps. rows: how many of the task's rows are made fair, see `chosen_rows`; step 1 sees the labels of all.
 
     price: what a chosen row on another side than its label's (or its decision's) costs, beside |Δ| of a weight.
+    Errors: InputError for options that mean nothing.
     """
 
     name: ClassVar[str] = "prof"
@@ -49,14 +52,31 @@ class Prof(Method):
     rows: int = 100
     price: float = 0.0
 
+    def __post_init__(self) -> None:
+        said = (
+            (self.solver in get_args(Name), f"solver {self.solver!r} is none of {', '.join(get_args(Name))}"),
+            (self.rows >= 1, f"rows {self.rows}: at least one row is to be made fair"),
+            (self.epochs >= 0, f"epochs {self.epochs} is below 0"),
+            (0 <= self.price < math.inf, f"price {self.price} is not 0 or more, and finite"),
+        )
+        for fine, what in said:
+            if not fine:
+                raise InputError(what, where="the method 'prof'")
+
     def repair(self, task: Task) -> Repaired:
         candidates = solvers(self.solver)
+        titles = ", ".join(solver.title for solver in candidates)
         head = head_of(task.network)
         labels = targets(task)
         chosen = chosen_rows(len(task.rows), self.rows, task.seed)
         sets = FlipSets.of(task.domain, task.rows[chosen])
-        tuned = self._tuned(task, head, labels, sets)
-        bands = bands_of(layers_of(tuned), sets)
+        try:
+            tuned = self._tuned(task, head, labels, sets)
+            bands = bands_of(layers_of(tuned), sets, task.deadline)
+        except OverflowError as error:
+            return Repaired(None, f"fine-tuned to float32 numbers, {error}", titles, "failed")
+        except OutOfTimeError:
+            return Repaired(None, "no time was left for the bounds", titles, "time limit")
         prices = -self.price * np.where(labels[chosen] > 0, 1.0, -1.0)
         end = time.monotonic() + min(SECONDS if task.deadline is None else np.inf, task.seconds)
         said: list[str] = []
@@ -73,10 +93,10 @@ class Prof(Method):
             if found.failure == "infeasible":
                 break
         failure = next(each for each in get_args(Failure) if each in failures)
-        return Repaired(None, "; ".join(said), ", ".join(solver.title for solver in candidates), failure)
+        return Repaired(None, "; ".join(said), titles, failure)
 
     def _tuned(self, task: Task, head: int, labels: Array, sets: FlipSets) -> Network:
-        """Step 1. Errors: InputError without torch."""
+        """Step 1. Errors: InputError without torch; OverflowError."""
         end = np.inf if task.deadline is None else time.monotonic() + TUNING * task.seconds
         tuning = Tuning(task.rows, labels, sets.ends(), self.epochs, float(end))
         try:
@@ -136,7 +156,7 @@ def _affine(network: Network, head: int) -> Head:
 def _with_head(network: Network, head: int, found: Head) -> Network:
     steps = list(network.steps)
     steps[head] = Affine(_step(network, head).source, found.weight[None], np.array([found.bias]))
-    return Network(network.inputs, tuple(steps), network.output)
+    return changed(network, tuple(steps))
 
 
 def _solved(bands: Bands, head: Head, prices: Array, solver: Solver, end: float) -> Outcome:

@@ -11,6 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
+from certifair.repair._numbers import all_single, changed, single
 from certifair.repair.base import Array, Method, Repaired, Task
 from certifair.spec.domain import Domain
 from certifair.spec.network import Affine, Network, reads
@@ -36,34 +37,32 @@ def pinned(network: Network, columns: list[int], values: Array) -> Network:
     """The network as if these inputs (k,) had these values (k,).
 
     Where all that reads the inputs is affine, its weights there become 0 and its biases are moved, rounded to float32
-    if all its numbers are float32 numbers; else an affine step that replaces the inputs is put before everything.
+    if all numbers of the network are float32 numbers, as its file would become one of float64 otherwise; else an affine
+    step that replaces the inputs is put before everything, with values that are rounded alike.
+    Errors: OverflowError for a bias that no network can hold; 0 never is the value of one.
     """
+    to_single = all_single(network)
     first = [step for step in network.steps if 0 in reads(step)]
     if first and all(isinstance(step, Affine) for step in first):
         steps = tuple(
-            _folded(step, columns, values) if isinstance(step, Affine) and step.source == 0 else step
+            _folded(step, columns, values, to_single) if isinstance(step, Affine) and step.source == 0 else step
             for step in network.steps
         )
-        return Network(network.inputs, steps, network.output)
+        return changed(network, steps)
     keep = np.ones(network.inputs)
     keep[columns] = 0.0
     shown = np.zeros(network.inputs)
-    shown[columns] = values
+    shown[columns] = single(values) if to_single else values
     moved = (Affine(0, np.diag(keep), shown), *(_after(step) for step in network.steps))
-    return Network(network.inputs, moved, network.output + 1)
+    return changed(network, moved, network.output + 1)
 
 
-def _folded(step: Affine, columns: list[int], values: Array) -> Affine:
+def _folded(step: Affine, columns: list[int], values: Array, to_single: bool) -> Affine:
     weight = step.weight.copy()
     weight[:, columns] = 0.0
-    bias = step.bias + step.weight[:, columns] @ values
-    single = is_single(step.weight) and is_single(step.bias)
-    return Affine(0, weight, bias.astype(np.float32).astype(np.float64) if single else bias)
-
-
-def is_single(values: Array) -> bool:
-    """Whether all are float32 numbers."""
-    return bool(np.array_equal(values.astype(np.float32).astype(np.float64), values))
+    with np.errstate(over="ignore", invalid="ignore"):
+        bias = step.bias + step.weight[:, columns] @ values
+    return Affine(0, weight, single(bias) if to_single else bias)
 
 
 def _after(step: Any) -> Any:

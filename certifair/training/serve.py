@@ -59,6 +59,8 @@ class Run:
     unseen: Mapping[str, int]
     layer: FairnessLayer | None
     threshold: float
+    seconds: float
+    """That serving took, without reading and writing; of a stream with its log."""
     ends: NDArray[np.int64] | None = None
     """Of a stream: how many people had been served at the end of each batch."""
     gradients: GradientAudit | None = None
@@ -115,11 +117,13 @@ class Trained:
         chosen = self.people.data.take(np.flatnonzero(self.people.kept))
         onnx = export_onnx(self.model.backbone, self.people.data.inputs.shape[1])
         with tempfile.TemporaryDirectory() as folder:
+            started = time.perf_counter()
             if parsed.serve.online is None:
                 found = _in_batches(parsed, self.people, chosen, self.model, onnx)
             else:
                 stream = self._stream(chosen)
                 found = _as_stream(parsed, self.people, stream, onnx, Path(folder) / "log", keeping or _unsigned())
+            seconds = time.perf_counter() - started
             record = None if self.gradients is None else canonical(self.gradients.to_json())
             bundle_served(self.source, path, out, replace(found, gradients=record))
         _write_by_products(out / "training", self.model, self.history)
@@ -134,6 +138,7 @@ class Trained:
             threshold=float(parsed.serve.threshold),
             ends=None if found.log is None else np.cumsum(np.bincount(found.batches)[1:]),
             gradients=self.gradients,
+            seconds=seconds,
         )
 
     def _stream(self, chosen: Dataset) -> StreamPeople:

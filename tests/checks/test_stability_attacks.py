@@ -193,7 +193,7 @@ def test_small_batches_get_an_answer_about_who_joins_or_leaves(epsilon: str) -> 
     one choice of them covers a part of it only. A third was undecided once.
     """
     undecided = []
-    for seed in range(24):
+    for seed in range(12):
         rng = np.random.default_rng(seed)
         case = random_case(rng, 4, [(2,), (3,), (2, 2), (3,)][seed % 4], Fraction(epsilon), residual=seed % 5 == 0)
         solution = solve(case.problem)
@@ -201,7 +201,7 @@ def test_small_batches_get_an_answer_about_who_joins_or_leaves(epsilon: str) -> 
         found = all_moves(case.problem, solution)
         if not isinstance(found, Moves):
             undecided.append((seed, found.reason))
-    assert len(undecided) <= 6, undecided
+    assert len(undecided) <= 3, undecided
 
 
 @pytest.mark.parametrize("size", [1e2, 1e4, 1e6])

@@ -78,8 +78,9 @@ def test_what_is_told(small: Small) -> None:
     done = small("--domain-time", "5")
     assert done.code == 0, done.err
     told = small.figures
-    assert told["before"]["rows"] == {"fair": 38, "unfair": 4, "undecided": 0, "outside": 0}
-    assert told["after"]["rows"] == {"fair": 42, "unfair": 0, "undecided": 0, "outside": 0}
+    assert told["status"] == "done"
+    assert told["before"]["rows"] == {"fair": 38, "unfair": 4, "undecided": 0, "outside": 0, "late": 0}
+    assert told["after"]["rows"] == {"fair": 42, "unfair": 0, "undecided": 0, "outside": 0, "late": 0}
     assert told["before"]["domain"]["falsified"] == pytest.approx(4 / 42)
     assert told["after"]["domain"] == {"certified": 1.0, "falsified": 0.0, "undecided": 0.0}
     decided = [[i % 21 + 2 * (i % 2) * kept - 3 * (i % 2) > 10 for i in range(42)] for kept in (1, 0)]
@@ -90,6 +91,16 @@ def test_what_is_told(small: Small) -> None:
     repaired = read_network(small.out.read_bytes(), "repaired")
     assert isinstance(repaired.steps[0], Affine)
     assert repaired.steps[0].weight[0].tolist() == [0.0, 1.0, 0.0, -3.0]
+
+
+def test_rows_that_are_not_decided_in_time_are_undecided(small: Small) -> None:
+    """Those of the repaired network need no search: it reads nothing that flips."""
+    done = small("--rows-time", "0.000001")
+    assert done.code == 0, done.err
+    none = {"fair": 0, "unfair": 0, "undecided": 42, "outside": 0, "late": 42}
+    assert small.figures["before"]["rows"] == none
+    assert small.figures["after"]["rows"] == {**none, "fair": 42, "undecided": 0, "late": 0}
+    assert "  of which for lack of time            42           0" in done.out
 
 
 def test_decisions_of_a_network_with_curves_inside(small: Small) -> None:
@@ -132,7 +143,7 @@ def test_rows_outside_the_domain_are_reported_and_never_pass(small: Small, certi
     small.rows.write_text(ROWS + "0,21,car,1\n")
     done = small("--bundles", small.bundles, "--key", key)
     assert done.code == 3
-    assert small.figures["after"]["rows"] == {"fair": 42, "unfair": 0, "undecided": 1, "outside": 1}
+    assert small.figures["after"]["rows"] == {"fair": 42, "unfair": 0, "undecided": 1, "outside": 1, "late": 0}
     assert "outside the domain" in done.out
     public = key.with_name("key.pub.pem")
     verified = certifair(

@@ -209,3 +209,13 @@ def test_two_ones_are_no_category(bundled: Bundled) -> None:
         hot = hot.append_column(f"purpose={value}", [[int(value != "car")] * 12])
     with pytest.raises(CertifairError, match="'purpose' are not one 1 and zeros in row 1"):
         bundled(hot, POLICY, network())
+
+
+def test_errors_call_a_table_that_was_read_already_by_its_file(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(POLICY)
+    named: list[Any] = [tmp_path / "policy.toml", tmp_path / "run", write_network(network()), DOMAIN, None]
+    for column in ("income", "good"):
+        with pytest.raises(CertifairError, match=f"^people.csv: has no column '{column}'"):
+            bundle_network(table().drop_columns([column]), *named, "people.csv")
+        with pytest.raises(CertifairError, match=f"^Table: has no column '{column}'"):
+            bundle_network(table().drop_columns([column]), *named)

@@ -13,10 +13,11 @@ pytest.importorskip("highspy", reason="HiGHS is absent: it solves the program")
 
 from certifair.repair import _first_layer, _flips, _tuning, finite
 from certifair.repair._last_layer import with_last_layer
+from certifair.repair._numbers import is_single
 from certifair.repair._tuning import Examples
 from certifair.repair.base import Task
 from certifair.repair.finite import Finite
-from certifair.repair.zeroing import is_single, pinned
+from certifair.repair.zeroing import pinned
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.layers import layers_of
 from certifair.spec.network import Activation, Affine, BatchNorm, Network, Scale
@@ -119,10 +120,10 @@ def test_a_last_layer_that_fits_by_chance_is_not_taken(monkeypatch):
         return always, "fair"
 
     monkeypatch.setattr(finite, "with_last_layer", program)
-    Finite().repair(Task(net, DOMAIN, rows, np.ones(100), deadline=soon(0)))
+    Finite().repair(Task(net, DOMAIN, rows, np.ones(100), deadline=soon(1)))
     wanted = counted[0] * 1.0
     assert wanted.sum() == 80
-    found = Finite().repair(Task(net, DOMAIN, rows, wanted, deadline=soon(0))).network
+    found = Finite().repair(Task(net, DOMAIN, rows, wanted, deadline=soon(1))).network
     assert found is not None
     assert not decided(found, rows).all()
 

@@ -66,7 +66,8 @@ def test_chance_is_not_enough():
     for gained, convinced in ((4, False), (9, True)):
         rows = np.where(np.arange(100) <= gained, 1.0, -1.0)[:, None]
         targets = ((np.arange(100) <= gained) & (np.arange(100) > 0)) * 1.0
-        assert surpasses(one, never, Examples(rows, targets)) == convinced
+        examples = Examples(rows, targets)
+        assert surpasses(examples.right(one), examples.right(never)) == convinced
 
 
 def test_training_ends_at_the_deadline_with_the_best_until_then(monkeypatch):

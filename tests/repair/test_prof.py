@@ -21,10 +21,10 @@ from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.rows_file import rows_of
 from certifair.repair import _solvers, get, prof
 from certifair.repair._milp import Head, Outcome, solve
+from certifair.repair._numbers import is_single
 from certifair.repair._solvers import Solver, answer, solvers
 from certifair.repair.base import Task
 from certifair.repair.prof import Prof, chosen_rows, decisions
-from certifair.repair.zeroing import is_single
 from certifair.spec.domain_file import load_domain, with_sensitive
 from certifair.spec.layers import layers_of
 from certifair.spec.network import Activation, Affine, Network
@@ -259,6 +259,23 @@ def test_refuses_what_it_cannot_change(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_solvers, "_gurobi", lambda pulp: None)
     with pytest.raises(InputError, match="no solver gurobi"):
         Prof(solver="gurobi").repair(_task(MILD))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rows": 0},
+        {"rows": -1},
+        {"epochs": -1},
+        {"solver": "glpk"},
+        {"price": -1.0},
+        {"price": np.nan},
+        {"price": np.inf},
+    ],
+)
+def test_options_that_mean_nothing_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=next(iter(options))):
+        Prof(**options)
 
 
 def test_the_sides_that_were_tried_first_are_kept_where_the_search_has_no_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 import torch
 
 from certifair.repair._bands import FlipSets, bands_of
-from certifair.repair._widths import Tuning, _Bounds, _values, fine_tuned
+from certifair.repair._fine_tuning import Tuning, fine_tuned
+from certifair.repair._numbers import is_single
+from certifair.repair._widths import Bounds, values
 from certifair.repair.base import Array
 from certifair.repair.prof import decisions, head_of
-from certifair.repair.zeroing import is_single
 from certifair.spec.layers import layers_of
 from certifair.spec.network import Activation, Affine, BatchNorm, Concat, Network, Scale, Sum
 from tests.repair.prof_cases import FLIPPED, PEOPLE, SCALES, bands_and_head, evaluated, network, people, single
@@ -97,7 +99,7 @@ def tuning_bounds(net: Network, ends: tuple[Array, Array]) -> Any:
         for k, step in enumerate(net.steps)
         if isinstance(step, Affine)
     }
-    return _Bounds(net, leaves, *map(torch.from_numpy, ends))
+    return Bounds(net, leaves, *map(torch.from_numpy, ends), math.inf)
 
 
 def test_the_bounds_that_fine_tuning_narrows_hold_through_every_step() -> None:
@@ -127,9 +129,9 @@ def test_the_bounds_that_fine_tuning_narrows_hold_through_every_step() -> None:
         least, most = (end.detach().numpy() for end in bounds.ends(slot, relaxed))
         for _ in range(50):
             points = torch.from_numpy(low + rng.uniform(0, 1, low.shape) * (high - low))
-            values = _values(net, bounds.parameters, slot, points).detach().numpy()
-            assert (least - 1e-9 <= values).all()
-            assert (values <= most + 1e-9).all()
+            found = values(net, bounds.parameters, slot, points).detach().numpy()
+            assert (least - 1e-9 <= found).all()
+            assert (found <= most + 1e-9).all()
 
 
 @pytest.mark.parametrize("slope", [-0.25, 0.0, 0.5, 1.5])
@@ -138,7 +140,7 @@ def test_one_neurons_bounds_are_its_values(slope: float) -> None:
     bounds = tuning_bounds(Network(1, (Activation(0, "leaky_relu", slope),), 1), (low, high))
     least, most = (end.numpy() for end in bounds.ends(1, bounds.relaxed(1)))
     z = np.linspace(low, high, 31)
-    values = np.where(z >= 0, z, slope * z)
-    assert (least <= values + 1e-12).all()
-    assert (most >= values - 1e-12).all()
-    assert (np.minimum(most - values.max(axis=0), values.min(axis=0) - least) < 1e-12).all()
+    found = np.where(z >= 0, z, slope * z)
+    assert (least <= found + 1e-12).all()
+    assert (most >= found - 1e-12).all()
+    assert (np.minimum(most - found.max(axis=0), found.min(axis=0) - least) < 1e-12).all()

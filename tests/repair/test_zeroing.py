@@ -7,8 +7,9 @@ import pytest
 
 from certifair.checks._individual.check import check_witness
 from certifair.individual import prove
+from certifair.repair._numbers import is_single
 from certifair.repair.base import Task
-from certifair.repair.zeroing import Zeroing, is_single, pinned, sensitive_columns
+from certifair.repair.zeroing import Zeroing, pinned, sensitive_columns
 from certifair.spec.domain import Domain, Feature
 from certifair.spec.network import Activation, Affine, BatchNorm, Network, Scale, Sum
 from tests.oracles import layers_oracle as oracle

@@ -70,10 +70,10 @@ def _trained(case: Case, name: str, out: Path) -> Made:
         try:
             trained = train(case.data.rows, policy, on_time)
             took = time.monotonic() - started
-            trained.serve(policy, out)
+            served = trained.serve(policy, out)
         except InputError as error:
             raise NothingError("does not apply", one_line(str(error))) from None
         except CertifairError as error:  # people whom the layer cannot serve fairly
             raise NothingError("infeasible", one_line(str(error))) from None
     note = f"{len(trained.history.epochs)} epochs"
-    return Made(f"torch {version('torch')}", took, time.monotonic() - started - took, note)
+    return Made(f"torch {version('torch')}", took, served.seconds, note)
