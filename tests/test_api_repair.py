@@ -15,6 +15,8 @@ import certifair
 from certifair.errors import InputError
 from certifair.individual import api
 from certifair.individual.arguments import array_of
+from certifair.individual.engines.base import Engine
+from certifair.individual.networks import network_of
 from certifair.repair.base import Method, Repaired, Task
 from certifair.repair.zeroing import Zeroing
 from certifair.spec.domain import Domain, Feature
@@ -165,7 +167,7 @@ def test_what_is_no_domain(domain: Any) -> None:
         ({"processes": -1}, "^processes: = -1 is no whole number from 1"),
         ({"processes": 1.5}, "^processes: "),
         ({"method": None}, "^method: = None is no method"),
-        ({"method": api.Engine}, "is no method; give a name, or an engine like Branch"),
+        ({"method": Engine}, "is no method; give a name, or an engine like Branch"),
     ],
 )
 def test_other_arguments_of_a_proof(options: dict[str, Any], said: str) -> None:
@@ -267,12 +269,11 @@ def test_a_model_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     path = tmp_path / "model.onnx"
     path.write_bytes(write_network(NETWORK))
-    real = api.network_of
     reads: list[Any] = []
 
     def counted(model: Any, inputs: int | None = None) -> Network:
         reads.extend([model] if isinstance(model, Path) else [])
-        return real(model, inputs)
+        return network_of(model, inputs)
 
     for place in (api, __import__("certifair.repair.api", fromlist=["api"])):
         monkeypatch.setattr(place, "network_of", counted)

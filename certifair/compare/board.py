@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, forkserver, get_context, parent_process, resource_tracker
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from certifair.compare.base import BASE
@@ -98,9 +98,8 @@ class _Board:
         """Its process is among the running ones before anybody hears of it: whatever happens then, it is ended."""
         job = self.jobs[number]
         shutil.rmtree(job.out / job.name, ignore_errors=True)
-        context = get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
-        process = context.Process(target=_alone, args=(job, key))
+        _serve()
+        process = get_context("forkserver").Process(target=_alone, args=(job, key))
         process.start()
         now = time.monotonic()
         running.append(_Running(number, key, process, now + job.limit, now))
@@ -129,6 +128,20 @@ class _Board:
             found = nothing(job, "crashed", f"its process ended with {how}", seconds)
         write(job, ended.key, found, begin(job))
         return found
+
+
+def _serve() -> None:
+    """Start the server that forks, if there is none. It does not hear a terminal's interrupt, which is ours to answer.
+
+    The tracker that it starts otherwise would unblock the signal in between.
+    """
+    forkserver.set_forkserver_preload(PRELOADED)
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _alone(job: Job, key: str) -> None:

@@ -93,7 +93,7 @@ def nothing(small: Small) -> None:
         (nothing, ["--out", "M"], "would be overwritten"),
         (nothing, ["--json", "R"], "would be overwritten"),
         (nothing, ["--out", "nowhere/x.onnx"], "cannot be written"),
-        (nothing, ["--out", "F"], "is a folder"),
+        (nothing, ["--out", "F"], "is inside the path of --out"),
         (nothing, ["--out", "L", "--bundles", "B"], "cannot be written (File name too long)"),
         (nothing, ["--json", "L", "--bundles", "B"], "cannot be written (File name too long)"),
         (nothing, ["--bundles", "L"], "cannot be written (File name too long)"),
@@ -138,6 +138,15 @@ def test_wrong_input(small: Small, spoil: Callable[[Small], Any], options: list[
     errors = [line for line in done.err.splitlines() if not line.startswith("repairing ")]
     assert len(errors) == 1
     assert {path: path.read_bytes() for path in small.folder.rglob("*")} == there
+
+
+@pytest.mark.parametrize("option", ["--out", "--json", "--bundles"])
+@pytest.mark.parametrize("name", ["x" * 250, "nowhere/x"])
+def test_what_cannot_be_written_is_known_before_the_work(small: Small, option: str, name: str) -> None:
+    done = small(option, small.folder / name)
+    assert done.code == 2
+    assert done.err.splitlines()[0].startswith("certifair repair: ")  # not: repairing …
+    assert "cannot be written" in done.err
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
@@ -229,8 +238,8 @@ cli.main(sys.argv[1:])
 def test_whoever_ends_the_process_finds_nothing_hidden(small: Small) -> None:
     there = small.files()
     files = ["--domain", small.domain, "--rows", small.rows, "--out", small.out, "--bundles", small.bundles]
-    options = ["--method", "zeroing", "--domain-time", "0"]
-    done = subprocess.run([sys.executable, "-c", TERMINATED, "repair", small.model, *files, *options], check=False)
+    options = ["repair", small.model, *files, "--method", "zeroing", "--domain-time", "0"]
+    done = subprocess.run([sys.executable, "-c", TERMINATED, *map(str, options)], check=False)
     assert done.returncode == 128 + signal.SIGTERM
     assert small.files() == there
 

@@ -260,23 +260,28 @@ def test_a_folder_is_for_one_comparison_at_a_time(tmp_path: Path, made: Made) ->
 Started = tuple[subprocess.Popen[str], str, Path, DataSet]
 BUDGET: Final = 60.0
 COMMAND: Final = ("--methods", "plain", "unaware", "--seeds", "1", "--budget", str(BUDGET), "--processes", "2")
+linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc is absent: it tells who lives")
 
 
 @pytest.fixture
 def started(tmp_path: Path) -> Started:
-    """`certifair compare` in a process group of its own, with one run done, and one at work for long."""
-    data = given_set(tmp_path / "set", epochs=100_000)
-    out, mark = tmp_path / "out", f"{MARK}={tmp_path}"
+    """`certifair compare` in a process group of its own, and what marks all of its processes."""
+    data, out = given_set(tmp_path / "set", epochs=100_000), tmp_path / "out"
     command = [sys.executable, "-m", "certifair", "compare", "--data", str(data.where), *COMMAND, "--out", str(out)]
     environment = {**os.environ, MARK: str(tmp_path)}
     running = subprocess.Popen(
         command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    folder = out / "runs" / "people"
-    until(lambda: list(folder.glob(".unaware-0.*.draft")))
-    assert running.poll() is None
-    assert len(marked(mark)) >= 3
-    return running, mark, out, data
+    return running, f"{MARK}={tmp_path}", out, data
+
+
+def interrupt(running: subprocess.Popen[str]) -> None:
+    """As a terminal does: everybody in its group hears of it. One line is said of it."""
+    os.killpg(running.pid, signal.SIGINT)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert said.splitlines()[-1] == "certifair compare: interrupted"
+    assert "Traceback" not in said
 
 
 def goes_on(out: Path, data: DataSet) -> None:
@@ -288,20 +293,30 @@ def goes_on(out: Path, data: DataSet) -> None:
     assert {path.name for path in (out / "runs" / "people").iterdir()} == {"plain-0", "unaware-0"}
 
 
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc is absent: it tells who lives")
+@linux
 @pytest.mark.parametrize("how", ["killed", "interrupted"])
 def test_when_a_comparison_ends_its_runs_end_and_a_later_call_goes_on(started: Started, how: str) -> None:
+    """One run is done, one at work for long."""
     running, mark, out, data = started
+    until(lambda: list((out / "runs" / "people").glob(".unaware-0.*.draft")))
+    assert running.poll() is None
+    assert len(marked(mark)) >= 3
     with pytest.raises(InputError, match="another comparison is at work in it"):
         compared([data], out, Seen())
     if how == "killed":
         running.kill()
-    else:  # as a terminal does: everybody in its group hears of it
-        os.killpg(running.pid, signal.SIGINT)
-    _, said = running.communicate(timeout=60)
+        running.communicate(timeout=60)
+    else:
+        interrupt(running)
     until(lambda: marked(mark) == [], 20)
-    if how == "interrupted":
-        assert running.returncode == 130
-        assert said.splitlines()[-1] == "certifair compare: interrupted"
-        assert "Traceback" not in said
     goes_on(out, data)
+
+
+@linux
+def test_an_interrupt_before_the_first_run_is_one_line(started: Started) -> None:
+    """While what runs need is imported, by a process that hears of it too."""
+    running, mark, out, _ = started
+    until(lambda: any(b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(mark)))
+    interrupt(running)
+    until(lambda: marked(mark) == [], 20)
+    assert not list(out.glob("runs/*/*"))

@@ -109,7 +109,7 @@ def test_a_changed_file_is_another_key(tmp_path: Path, name: str) -> None:
     assert all(job_of(again, name, tmp_path / "out").key() != keys[name] for name in NAMES)
 
 
-def test_anblind_network_to_start_from_is_another_key(done: list[Job], tmp_path: Path) -> None:
+def test_another_network_to_start_from_is_another_key(done: list[Job], tmp_path: Path) -> None:
     shutil.copytree(done[0].out, tmp_path / "out")
     jobs = [dataclasses.replace(job, out=tmp_path / "out") for job in done]
     before = [job.key() for job in jobs]

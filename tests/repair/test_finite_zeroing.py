@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -132,6 +133,18 @@ def test_what_is_near_0_is_not_fair(level):
     rows = people(MOVING, 1)
     rows[:, 2] = 3.0
     assert unfair_because(decision_of(net), MOVING, rows, soon()) == "f comes too near to 0 on some row"
+
+
+def test_what_a_sum_of_many_terms_is_rounded_by_is_contained():
+    weight, h = np.random.default_rng(1).normal(size=(4, 400)), np.random.default_rng(2).normal(size=(1, 400))
+    layer = decision_of(
+        Network(400, (Affine(0, weight, np.zeros(4)), Affine(1, np.ones((1, 4)), np.zeros(1))), 2)
+    ).layers[0]
+    at, _, error = _boxes._mixed(layer, h, np.zeros((1, 1, 400)), np.zeros((1, 400)))
+    exact = [sum(Fraction(w) * Fraction(x) for w, x in zip(row, h[0], strict=True)) for row in weight]
+    away = [abs(Fraction(found) - real) for found, real in zip(at[0], exact, strict=True)]
+    assert max(away) > 0
+    assert all(gap <= Fraction(limit) for gap, limit in zip(away, error[0], strict=True))
 
 
 def test_bounds_end_at_their_deadline_or_at_the_last_box(monkeypatch):

@@ -106,6 +106,15 @@ def test_an_epoch_that_is_not_done_in_time_changes_nothing():
             np.testing.assert_array_equal(old.weight, new.weight)
 
 
+def test_derivatives_are_not_begun_that_would_end_too_late(monkeypatch):
+    """A first half of 0.2 s is taken for a third of the whole."""
+    net, (points, wanted) = network(5), people(20)
+    forward = _fine_tuning.values
+    monkeypatch.setattr(_fine_tuning, "values", lambda *given: time.sleep(0.2) or forward(*given))
+    tuning = Tuning(points, wanted, FlipSets.of(DOMAIN, points).ends(), 50, time.monotonic() + 0.5)
+    assert fine_tuned(net, head_of(net), tuning).steps[0].weight.tolist() == net.steps[0].weight.tolist()
+
+
 def test_an_epoch_in_parts_is_an_epoch(monkeypatch):
     net, (points, wanted) = network(8, 5), people(37)
     tuning = Tuning(points, wanted, FlipSets.of(DOMAIN, points[:11]).ends(), 5, np.inf)
