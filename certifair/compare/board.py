@@ -11,15 +11,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import connection, forkserver, get_context, parent_process, resource_tracker
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, final
 
 from certifair.compare.base import BASE
+from certifair.compare.methods._common import one_line
 from certifair.compare.runs import Job, begin, kept, nothing, read, work, write
 from certifair.compare.table import Run
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess
 
+OUTPUT: Final = "output.txt"
+"""In a run's folder: what its process and its solvers printed, if anything."""
 PRELOADED: Final = [
     "certifair.compare.runs",
     "certifair.training.run",
@@ -98,6 +102,10 @@ class _Board:
         """Its process is among the running ones before anybody hears of it: whatever happens then, it is ended."""
         job = self.jobs[number]
         shutil.rmtree(job.out / job.name, ignore_errors=True)
+        everybody = _output(job, None).parent
+        everybody.mkdir(parents=True, exist_ok=True)
+        for left in everybody.glob(f".{job.method}-{job.seed}.*.output"):  # of a comparison that was ended
+            left.unlink()
         _serve()
         process = get_context("forkserver").Process(target=_alone, args=(job, key))
         process.start()
@@ -119,15 +127,30 @@ class _Board:
         job, seconds = self.jobs[ended.number], time.monotonic() - ended.started
         code = ended.process.exitcode
         _kill(ended.process)
-        if (found := read(job, ended.key)) is not None:
-            return found
-        if code is None:
-            found = nothing(job, "time limit", f"ended after {seconds:.0f} s", seconds)
-        else:
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            found = nothing(job, "crashed", f"its process ended with {how}", seconds)
-        write(job, ended.key, found, begin(job))
+        output = _output(job, ended.process.pid)
+        if (found := read(job, ended.key)) is None:
+            found = _without_answer(job, code, seconds, output)
+            write(job, ended.key, found, begin(job))
+        if output.exists() and output.stat().st_size:
+            output.replace(job.out / job.name / OUTPUT)
+        output.unlink(missing_ok=True)
         return found
+
+
+def _without_answer(job: Job, code: int | None, seconds: float, output: Path) -> Run:
+    """code: of its process, None if that had to be ended."""
+    if code is None:
+        return nothing(job, "time limit", f"ended after {seconds:.0f} s", seconds)
+    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    words = output.read_text(encoding="utf-8", errors="replace").split("\n") if output.exists() else []
+    last = next((f"; it said last: {line.strip()}" for line in reversed(words) if line.strip()), "")
+    return nothing(job, "crashed", one_line(f"its process ended with {how}{last}"), seconds)
+
+
+def _output(job: Job, pid: int | None) -> Path:
+    """What a process says while it runs; the end of one that crashes."""
+    folder = job.out / job.name
+    return folder.with_name(f".{folder.name}.{pid}.output")
 
 
 def _serve() -> None:
@@ -147,6 +170,9 @@ def _serve() -> None:
 def _alone(job: Job, key: str) -> None:
     """In a process group of its own, so that whatever it starts ends with it; one thread, as others run beside it."""
     os.setpgid(0, 0)
+    output = os.open(_output(job, os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     import torch
 

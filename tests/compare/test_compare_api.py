@@ -1,14 +1,10 @@
-"""A whole comparison: what is run for whom, what a later call makes, whose folder it is, and ends by signals."""
+"""A whole comparison: what is run for whom, what a later call makes, and whose folder it is."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -25,10 +21,9 @@ from certifair.compare.sets import load_set
 from certifair.compare.table import Table
 from certifair.errors import InputError
 from tests.compare.method_cases import people_set
-from tests.compare.watching import Seen, given_set, marked, short, until, worker
+from tests.compare.watching import Seen, given_set, short
 
 ASKED: Final = ("zeroing", "threshold_optimizer")
-MARK: Final = "CERTIFAIR_TEST_OF_SIGNALS"
 Made = tuple[list[DataSet], Path, Table, Seen]
 
 
@@ -255,68 +250,3 @@ def test_a_folder_is_for_one_comparison_at_a_time(tmp_path: Path, made: Made) ->
     for act in (second, second):
         with pytest.raises(BlockingIOError, match="terminal"):
             compared(made[0], out, Stopping(act))
-
-
-Started = tuple[subprocess.Popen[str], str, Path, DataSet]
-BUDGET: Final = 60.0
-COMMAND: Final = ("--methods", "plain", "unaware", "--seeds", "1", "--budget", str(BUDGET), "--processes", "2")
-linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="/proc is absent: it tells who lives")
-
-
-@pytest.fixture
-def started(tmp_path: Path) -> Started:
-    """`certifair compare` in a process group of its own, and what marks all of its processes."""
-    data, out = given_set(tmp_path / "set", epochs=100_000), tmp_path / "out"
-    command = [sys.executable, "-m", "certifair", "compare", "--data", str(data.where), *COMMAND, "--out", str(out)]
-    environment = {**os.environ, MARK: str(tmp_path)}
-    running = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    return running, f"{MARK}={tmp_path}", out, data
-
-
-def interrupt(running: subprocess.Popen[str]) -> None:
-    """As a terminal does: everybody in its group hears of it. One line is said of it."""
-    os.killpg(running.pid, signal.SIGINT)
-    _, said = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert said.splitlines()[-1] == "certifair compare: interrupted"
-    assert "Traceback" not in said
-
-
-def goes_on(out: Path, data: DataSet) -> None:
-    """A later call takes what was done, and starts what was not: which ends it here."""
-    seen = Seen(lambda _: os.kill(worker(), signal.SIGKILL))
-    table = compared([data], out, seen, names=("plain", "unaware"), seeds=(0,), seconds=BUDGET)
-    assert (seen.all("again"), seen.all("started")) == (["people/plain-0"], ["people/unaware-0"])
-    assert [(run.method, run.status) for run in table.runs] == [("plain", "done"), ("unaware", "crashed")]
-    assert {path.name for path in (out / "runs" / "people").iterdir()} == {"plain-0", "unaware-0"}
-
-
-@linux
-@pytest.mark.parametrize("how", ["killed", "interrupted"])
-def test_when_a_comparison_ends_its_runs_end_and_a_later_call_goes_on(started: Started, how: str) -> None:
-    """One run is done, one at work for long."""
-    running, mark, out, data = started
-    until(lambda: list((out / "runs" / "people").glob(".unaware-0.*.draft")))
-    assert running.poll() is None
-    assert len(marked(mark)) >= 3
-    with pytest.raises(InputError, match="another comparison is at work in it"):
-        compared([data], out, Seen())
-    if how == "killed":
-        running.kill()
-        running.communicate(timeout=60)
-    else:
-        interrupt(running)
-    until(lambda: marked(mark) == [], 20)
-    goes_on(out, data)
-
-
-@linux
-def test_an_interrupt_before_the_first_run_is_one_line(started: Started) -> None:
-    """While what runs need is imported, by a process that hears of it too."""
-    running, mark, out, _ = started
-    until(lambda: any(b"forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in marked(mark)))
-    interrupt(running)
-    until(lambda: marked(mark) == [], 20)
-    assert not list(out.glob("runs/*/*"))

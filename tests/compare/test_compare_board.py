@@ -125,6 +125,20 @@ def test_a_run_that_leaves_without_a_word_has_crashed(given: DataSet, tmp_path: 
     assert (run.status, run.reason) == ("crashed", "its process ended with exit code 3")
 
 
+def test_what_a_process_says_is_kept_and_tells_how_it_crashed(
+    given: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(board, "_alone", watching.with_talker)
+    jobs = [job_of(given, "unaware", tmp_path, seed=seed) for seed in (0, 1)]
+    crashed, done = run_all(jobs, 1, Seen())
+    said = "its process ended with signal SIGABRT; it said last: ERROR: no memory is left"
+    assert (crashed.status, crashed.reason, done.status) == ("crashed", said, "done")
+    for job in jobs:
+        assert (job.out / job.name / "output.txt").read_text().startswith("reading\nERROR: no memory is left\n")
+    assert not list((tmp_path / "runs" / "people").glob(".*"))
+    assert "no memory" not in "".join(capfd.readouterr())
+
+
 def test_what_does_not_apply_is_not_tried_again(tmp_path: Path) -> None:
     job = job_of(people_set(tmp_path, groups=("region",)), "fairness_training", tmp_path / "out")
     first, second = Seen(), Seen()

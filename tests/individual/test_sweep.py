@@ -216,7 +216,7 @@ def test_what_is_refused():
         sweep_rows(Task(network(1, "relu", (3, 1)), three), np.zeros((1, 3)))
     with pytest.raises(NotForThisError, match=r"continuous.*enumerate"):
         sweep_rows(Task(network(1, "relu", (9, 1)), MIXED), people(MIXED, 1))
-    with pytest.raises(NotForThisError, match=r"piecewise linear.*branch"):
+    with pytest.raises(NotForThisError, match=r"piecewise linear.*interval"):
         sweep_rows(Task(network(1, "sigmoid", (9, 2, 1)), SENSITIVE), people(MIXED, 1))
     with pytest.raises(NotForThisError, match="branch"):
         Sweep().domain(Task(network(1, "relu", (9, 1)), SENSITIVE))

@@ -47,7 +47,7 @@ def tree_rows(task: Task, rows: Array) -> Proposal[Rows]:
     Errors: NotForThisError for sigmoids and the like inside.
     """
     if not task.layers.piecewise_linear:
-        raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method enumerate")
+        raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method enumerate or interval")
     table = np.ascontiguousarray(rows, dtype=np.float64)
     return over_chunks(partial(_chunk, task.layers, task.domain), table, CHUNK, task)
 

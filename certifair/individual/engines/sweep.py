@@ -62,7 +62,7 @@ def sweep_rows(task: Task, rows: Array) -> Proposal[Rows]:
 
 def _check(layers: Layers, flips: Flips) -> None:
     if not layers.piecewise_linear:
-        raise NotForThisError("sweep needs a piecewise linear network", advice="use the method branch")
+        raise NotForThisError("sweep needs a piecewise linear network", advice="use the method interval")
     count = len(flips.continuous)
     if count == 0:
         raise NotForThisError("nothing that flips is continuous", advice="use the method enumerate")
