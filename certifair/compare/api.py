@@ -38,10 +38,12 @@ def compare(
 ) -> Table:
     """Each method (by name) on each data set with each seed, `seconds` for each; what `out` already holds is kept.
 
-    Errors: InputError for two sets of one name, an unknown method, or a folder that is somebody else's.
+    Errors: InputError for nothing to compare, two sets of one name, an unknown method, a folder that is somebody else's.
     """
     _distinct(sets)
-    asked = [methods.get(name).name for name in names]
+    asked = list(dict.fromkeys(methods.get(name).name for name in names))
+    if not (sets and asked and seeds and processes >= 1 and seconds > 0):
+        raise InputError("compares at least one method on one data set with one seed, in one process and some time")
     started = time.monotonic()
     with _alone_in(out):
         _prepare(asked)

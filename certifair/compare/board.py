@@ -105,7 +105,7 @@ class _Board:
         everybody = _output(job, None).parent
         everybody.mkdir(parents=True, exist_ok=True)
         for left in everybody.glob(f".{job.method}-{job.seed}.*.output"):  # of a comparison that was ended
-            left.unlink()
+            left.unlink(missing_ok=True)
         _serve()
         process = get_context("forkserver").Process(target=_alone, args=(job, key))
         process.start()
@@ -141,7 +141,8 @@ def _without_answer(job: Job, code: int | None, seconds: float, output: Path) ->
     """code: of its process, None if that had to be ended."""
     if code is None:
         return nothing(job, "time limit", f"ended after {seconds:.0f} s", seconds)
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+    names = {item.value: item.name for item in signal.Signals}
+    how = f"signal {names.get(-code, -code)}" if code < 0 else f"exit code {code}"
     words = output.read_text(encoding="utf-8", errors="replace").split("\n") if output.exists() else []
     last = next((f"; it said last: {line.strip()}" for line in reversed(words) if line.strip()), "")
     return nothing(job, "crashed", one_line(f"its process ended with {how}{last}"), seconds)

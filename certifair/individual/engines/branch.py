@@ -90,7 +90,8 @@ def search(task: Task, *, level_margin: float = 0.0, most_leaves: int | None = N
     Errors: NotForThisError for sigmoids and the like inside; ValueError for a tree that is not of this search.
     """
     if not task.layers.piecewise_linear:
-        raise NotForThisError("the network has a sigmoid or tanh inside", advice="use the method interval, or enumerate")
+        what = "the network has a sigmoid or tanh inside"
+        raise NotForThisError(what, advice="use the method interval, or enumerate")
     features = len(task.domain.features)
     each = max(bytes_per_leaf(features), bytes_to_check(2, features))
     leaves = min(task.memory // each, most_leaves or MOST, MOST)
