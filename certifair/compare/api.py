@@ -38,7 +38,7 @@ def compare(
 ) -> Table:
     """Each method (by name) on each data set with each seed, `seconds` for each; what `out` already holds is kept.
 
-    Errors: InputError for nothing to compare, two sets of one name, an unknown method, a folder that is somebody else's.
+    Errors: InputError for nothing to compare, sets of one name, an unknown method, a folder that is somebody else's.
     """
     _distinct(sets)
     asked = list(dict.fromkeys(methods.get(name).name for name in names))
