@@ -73,13 +73,15 @@ class Case:
 class Made:
     """What became of a case; the bundle is where it was asked for. solver: what was used, with versions.
 
-    train, serve: seconds. note: one line for whoever wants to know more.
+    train, serve: seconds. note: one line for whoever wants to know more. caution: one for everybody who
+    compares, as this is half done, or the answer to another question.
     """
 
     solver: str
     train: float
     serve: float
     note: str = ""
+    caution: str = ""
 
 
 @final

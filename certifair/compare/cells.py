@@ -66,6 +66,7 @@ def cell_of(data: str, method: str, item: Property, runs: Sequence[Run]) -> Cell
         rank=_rank(item, mean, shown),
         text=_text(item, values, half, shown, len(runs)) if values else _nothing(figures, runs),
         reason="; ".join(_reasons(figures, runs, "" if basis == item.basis else "measured, no claim")),
+        cautious=any(run.caution for run in runs),
         runs=tuple(run.folder for run in runs),
     )
 
@@ -194,7 +195,7 @@ def _why(figure: Figure, run: Run) -> str:
         return f"the figure is {figure.value}, which no mean can be taken of"
     if figure.value is None and not figure.reason and figure.claim is None:
         return "the run's policy claims nothing of it"
-    return figure.reason
+    return "; ".join(filter(None, [run.caution, figure.reason]))
 
 
 def _told(said: Sequence[tuple[int, str]], *, of_all: bool) -> str:

@@ -32,6 +32,7 @@ NO_RATIO: Final = "an interval is only known for gaps of decisions"
 COUPLED_PEOPLE: Final = (
     "what is served depends on others in the batch, or on a lottery: an interval needs independent people"
 )
+ALIKE: Final = "everybody is decided alike, which leaves no gap and no accuracy"
 NO_NETWORK: Final = "there is no network: these are somebody's predictions"
 COUPLED: Final = "of the network's own decisions: a layer couples the people of a batch"
 
@@ -39,10 +40,11 @@ COUPLED: Final = "of the network's own decisions: a layer couples the people of 
 @final
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """The claims that `certify` would sign, and a figure for each property."""
+    """The claims that `certify` would sign, a figure for each property, and what to know before comparing them."""
 
     claims: list[Json]
     figures: tuple[Figure, ...]
+    caution: str
 
 
 def measure(root: Path, made: Made, *, per_person: bool, seconds: float) -> Measured:
@@ -54,7 +56,8 @@ def measure(root: Path, made: Made, *, per_person: bool, seconds: float) -> Meas
     claims = derive(evidence)["claims"]
     found = _Figures(evidence, {claim["id"]: claim for claim in claims}, per_person)
     timed = [Figure("train_seconds", made.train), Figure("serve_seconds", made.serve)]
-    return Measured(claims, (*found.all(), *timed))
+    caution = "; ".join(filter(None, [made.caution, ALIKE if found.alike else ""]))
+    return Measured(claims, (*found.all(), *timed), caution)
 
 
 def _proofs(evidence: Evidence, root: Path, seconds: float) -> dict[str, Proof]:
@@ -99,6 +102,12 @@ class _Figures:
         yield _turned(self._claimed("flip_domain", "flip_domain", NO_NETWORK), note)
         yield self._claimed("lipschitz", "lipschitz", NO_NETWORK)
 
+    @property
+    def alike(self) -> bool:
+        """Whether all decisions are the same."""
+        decisions = self.evidence.predictions > float(self.evidence.policy.serve.threshold)
+        return bool(decisions.all() or not decisions.any())
+
     def _quality(self) -> Iterator[Figure]:
         labels, served = self.evidence.labels, self.evidence.predictions
         assert labels is not None
@@ -134,9 +143,14 @@ class _Figures:
             return Figure("treatment", None, verdict="", reason="there are no scores to compare people by")
         if np.array_equal(np.clip(scores, 0, 1), served):
             return Figure("treatment", 0.0, "0", "0", reason="everybody is served her own score")
-        least = shown(scores, served, [*self.evidence.codes.values()])
+        least = max(self._shown(self.evidence.batch == number) for number in np.unique(self.evidence.batch))
         end = format_decimal(Fraction(repr(least)))
-        return Figure("treatment", least, end, None, reason="at least this, between two people of the evidence")
+        return Figure("treatment", least, end, None, reason="at least this, between two people of one batch")
+
+    def _shown(self, batch: NDArray[np.bool_]) -> float:
+        scores, served = self.evidence.scores, self.evidence.predictions
+        assert scores is not None
+        return shown(scores[batch], served[batch], [codes[batch] for codes in self.evidence.codes.values()])
 
 
 def _turned(figure: Figure, note: str) -> Figure:

@@ -66,9 +66,9 @@ PROPERTIES: Final = (
         "treatment difference",
         "lower",
         "proven",
-        "The most that anybody is served above somebody of another group whose score is no lower: with our layer in "
-        "one batch and condition, whatever the score, as claimed; else between people of the test part, as measured: "
-        "what differs between two of them is shown, and others may differ more.",
+        "The most that anybody is served above somebody of another group in the same batch whose score is no lower: "
+        "with our layer whatever the score, as claimed; else between two people of the test part, as measured, and "
+        "others may differ more.",
         ends=True,
     ),
     Property(

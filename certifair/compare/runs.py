@@ -26,7 +26,7 @@ from certifair.compare.methods._common import one_line
 from certifair.compare.properties import PROPERTIES
 from certifair.compare.table import Figure, Run, Status
 from certifair.errors import CertifairError
-from certifair.evidence.bundle import PATHS
+from certifair.evidence.bundle import PATHS, load, read_contents
 from certifair.evidence.canonical import canonical, sha256
 from certifair.evidence.files import write_atomic
 from certifair.spec import Json
@@ -110,7 +110,24 @@ def versions() -> dict[str, str]:
 def kept(job: Job, key: str) -> Run | None:
     """What an earlier call found, if it is about the same, and would be found again."""
     run = read(job, key)
-    return run if run is not None and run.status in KEPT else None
+    if run is None or run.status not in KEPT:
+        return None
+    return run if run.status != "done" or _is_whole(job.out / job.name) else None
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the evidence is what it was when the run ended."""
+    try:
+        load(read_contents(folder / "bundle"), "a bundle")
+        return bool(json.loads((folder / "run.json").read_bytes())["evidence"] == _digests(folder))
+    except (CertifairError, OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Of the claims, and of what names all files of the bundle; nothing where there is nothing."""
+    paths = ("claims.json", "bundle/manifest.json")
+    return {path: sha256((folder / path).read_bytes()) for path in paths if (folder / path).exists()}
 
 
 def read(job: Job, key: str | None = None) -> Run | None:
@@ -151,7 +168,8 @@ def _answered(job: Job, draft: Path, started: float) -> Run:
     made = method.make(case, draft / "bundle")
     found = measure(draft / "bundle", made, per_person=method.per_person, seconds=PROVING * job.seconds)
     write_atomic(draft / "claims.json", json.dumps(found.claims, indent=1).encode())
-    return _told(job, "done", "", found.figures, made.solver, made.note, time.monotonic() - started)
+    done = _told(job, "done", "", found.figures, time.monotonic() - started)
+    return dataclasses.replace(done, solver=made.solver, note=made.note, caution=found.caution)
 
 
 def _within(draft: Path, text: str) -> str:
@@ -175,7 +193,7 @@ def begin(job: Job) -> Path:
 def write(job: Job, key: str, run: Run, draft: Path) -> None:
     """The draft becomes the run's folder, in place of an earlier one."""
     folder = job.out / job.name
-    document = {"format": FORMAT, "key": key, **dataclasses.asdict(run)}
+    document = {"format": FORMAT, "key": key, "evidence": _digests(draft), **dataclasses.asdict(run)}
     write_atomic(draft / "run.json", json.dumps(document, indent=1).encode() + b"\n")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(draft, folder)  # noqa: PTH105 — of folders
@@ -184,12 +202,10 @@ def write(job: Job, key: str, run: Run, draft: Path) -> None:
 def nothing(job: Job, status: Status, reason: str, seconds: float) -> Run:
     """A run without figures; every property says why."""
     figures = tuple(Figure(item.name, None, verdict="", reason=reason) for item in PROPERTIES)
-    return _told(job, status, reason, figures, "", "", seconds)
+    return _told(job, status, reason, figures, seconds)
 
 
-def _told(
-    job: Job, status: Status, reason: str, figures: tuple[Figure, ...], solver: str, note: str, seconds: float
-) -> Run:
+def _told(job: Job, status: Status, reason: str, figures: tuple[Figure, ...], seconds: float) -> Run:
     return Run(
         data=job.data.name,
         method=job.method,
@@ -197,8 +213,8 @@ def _told(
         status=status,
         reason=reason,
         figures=figures,
-        solver=solver,
-        note=note,
+        solver="",
+        note="",
         versions=versions(),
         seconds=round(seconds, 2),
         folder=job.name,

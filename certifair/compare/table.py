@@ -59,7 +59,8 @@ class Figure:
 class Run:
     """One method on one data set with one seed. folder: its evidence, relative to the comparison's folder.
 
-    status: `done`, or why there is nothing; then `reason` says more. versions: of the packages that took part.
+    status: `done`, or why there is nothing; then `reason` says more. caution: why it should not be compared without a
+    second look. versions: of the packages that took part.
     """
 
     data: str
@@ -73,6 +74,7 @@ class Run:
     versions: Mapping[str, str]
     seconds: float
     folder: str
+    caution: str = ""
 
     def figure(self, name: str) -> Figure:
         """Of that property; one without a value, with the run's reason, where the run has none."""
@@ -88,7 +90,8 @@ class Cell:
     n: runs with a figure. mean, half: the mean over them and half the width of its 95% t-interval (None for fewer than
     two runs). lower, upper: the worst ends over the runs, and basis: what these rest on. rank: what it is compared and
     sorted by, None where that is not known. text: what a table shows, never empty. reason: what to know of it, above
-    all why there is no figure. runs: the folders behind it, those without a figure too.
+    all why there is no figure. cautious: whether any run has a caution, so that it is never called the best. runs: the
+    folders behind it, those without a figure too.
     """
 
     data: str
@@ -104,6 +107,7 @@ class Cell:
     text: str
     reason: str
     runs: tuple[str, ...]
+    cautious: bool = False
 
 
 @final

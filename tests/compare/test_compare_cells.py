@@ -12,6 +12,7 @@ from scipy import stats
 
 from certifair.compare.base import DataSet
 from certifair.compare.cells import LONGEST, cell_of, half_width, rounded, table_of
+from certifair.compare.outputs.base import best
 from certifair.compare.policy import serving_policy
 from certifair.compare.properties import CLAIMED, PROPERTIES
 from certifair.compare.table import Cell, Figure, Property, Run, Status
@@ -201,6 +202,15 @@ def test_reasons_are_told_once_and_by_seed_where_they_differ() -> None:
 
 
 # --- the table
+
+
+def test_a_caution_is_told_in_every_cell_and_wins_nothing() -> None:
+    alike = dataclasses.replace(run(0, Figure("p", 0.0, claim="c")), caution="everybody is decided alike")
+    other = dataclasses.replace(run(0, Figure("p", 0.1, claim="c"), method="n"))
+    table = table_of([alike, other], ("d",), ("m", "n"), (PROVEN,), {})
+    assert table.cell("d", "m", "p").reason == "everybody is decided alike"
+    assert [table.cell("d", name, "p").cautious for name in "mn"] == [True, False]
+    assert best(table, "d", PROVEN) == {"n"}
 
 
 def test_a_table_has_one_cell_for_each_and_finds_it() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from certifair.cli import main
+from certifair.cli import compare, main
+from certifair.compare import methods
 from tests.compare.method_cases import people_set
 
 ASKED = ("zeroing", "threshold_optimizer", "flayer")
@@ -130,6 +131,10 @@ def test_wrong_inputs_are_one_line_and_make_nothing(
     assert len(error) == 1
     assert words in error[0]
     assert not (tmp_path / "o").exists()
+
+
+def test_the_help_names_all_methods() -> None:
+    assert sorted(compare.METHODS) == list(methods.methods())
 
 
 def test_a_set_that_names_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

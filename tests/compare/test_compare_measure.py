@@ -145,3 +145,18 @@ def test_labels_that_are_all_the_same_give_no_auc(tmp_path: Path) -> None:
     assert figure(found, "auc").reason == "all labels are the same"
     assert figure(found, "treatment").value is None
     assert figure(found, "accuracy").value == 1.0
+    assert "everybody is decided alike" in found.caution
+
+
+def test_treatment_is_measured_within_batches(tmp_path: Path) -> None:
+    """The worst pair of all people is in two batches, as the data set serves 50 at a time."""
+    data = people_set(tmp_path)
+    case = case_of(data, "somebody")
+    crowd = people(case)
+    sex, first = crowd.groups["sex"][crowd.test], np.arange(200) < 50
+    scores = np.where(first, 0.5, 0.25)
+    predictions = np.where(first & (sex == "1"), 0.75, np.where(first, 0.625, 0.125))
+    served_as(case, predictions, tmp_path / "out", scores)
+    found = measure(tmp_path / "out", Made("none", 0.0, 0.0, caution="half done"), per_person=False, seconds=1.0)
+    assert (figure(found, "treatment").value, figure(found, "treatment").lower) == (0.125, "0.125")
+    assert found.caution == "half done"

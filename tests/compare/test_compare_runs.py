@@ -145,6 +145,27 @@ def test_what_is_damaged_is_not_there(done: list[Job], tmp_path: Path, change: C
     assert read(other, job.key()) is None
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: (folder / "bundle" / "predictions.parquet").unlink(),
+        lambda folder: (folder / "bundle" / "manifest.json").write_text("{}"),
+        lambda folder: (folder / "bundle" / "model.onnx").write_bytes(b""),
+        lambda folder: (folder / "claims.json").write_text("[]"),
+        lambda folder: (folder / "claims.json").unlink(),
+        lambda folder: shutil.rmtree(folder / "bundle"),
+    ],
+)
+def test_figures_without_their_evidence_are_not_kept(
+    done: list[Job], tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    job = dataclasses.replace(done[0], out=tmp_path)
+    shutil.copytree(done[0].out / job.name, tmp_path / job.name)
+    assert kept(job, job.key()) == read(job)
+    damage(tmp_path / job.name)
+    assert kept(job, done[0].key()) is None
+
+
 class Fake(Method):
     """Begins a bundle, then does what a test wants."""
 

@@ -14,11 +14,11 @@ SCRIPT = Path(__file__).parents[2] / "examples" / "compare" / "run.py"
 
 @pytest.mark.usefixtures("compiled")
 def test_the_attribute_dropped_beside_what_was_there(tmp_path: Path) -> None:
-    options = ["--out", tmp_path / "out", "--methods", "plain", "zeroing", "--seeds", "1", "--budget", "20"]
+    options = ["--folder", tmp_path, "--methods", "plain", "zeroing", "--seeds", "1", "--budget", "20"]
     command = list(map(str, [sys.executable, "-W", "error", SCRIPT, *options]))
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    with (tmp_path / "out" / "cells.csv").open(newline="", encoding="utf-8") as file:
+    with (tmp_path / "comparison" / "cells.csv").open(newline="", encoding="utf-8") as file:
         cells = {(row["method"], row["property"]): row for row in csv.DictReader(file)}
     assert float(cells["plain", "flip_domain"]["lower"]) > 0.02
     assert {cells["zeroing", name]["upper"] for name in ("flip_rows", "flip_domain")} == {"0.0"}

@@ -66,7 +66,7 @@ class FairnessTraining(Method):
             content = (folder / "model.onnx").read_bytes()
         served_otherwise(case, scores, predictions, content, out, crowd=crowd)
         solver = ", ".join(f"{package} {number}" for package, number in said.versions.items())
-        return Made(solver, said.train, said.serve, _note(case, columns, job, said))
+        return Made(solver, said.train, said.serve, *_notes(case, columns, job, said))
 
 
 def _job(case: Case, deadline: float) -> Job:
@@ -103,15 +103,17 @@ def _write_people(path: Path, case: Case, crowd: People, columns: list[str]) -> 
     )
 
 
-def _note(case: Case, columns: list[str], job: Job, said: Said) -> str:
-    parts = [f"{said.epochs} of {job.epochs} epochs" + (", when 60% of the time was over" if said.late else "")]
+def _notes(case: Case, columns: list[str], job: Job, said: Said) -> tuple[str, str]:
+    """For whoever wants to know more, and for everybody."""
+    parts = [f"{said.epochs} of {job.epochs} epochs"]
+    cautions = [f"stopped after {parts[0]}, when 60% of the time was over"] if said.late else []
     if left := [name for name in case.data.groups if name not in columns]:
-        parts.append(f"knows nothing of {', '.join(left)}: it takes {MOST} columns of two values at most")
+        cautions.append(f"knows nothing of {', '.join(left)}: it takes {MOST} columns of two values at most")
     if metrics.get(case.data.metric).needs_label:
         parts.append("the network alone serves, as labels are not known then")
     if said.plain:
         parts.append("batches drawn from everybody, as its stratified ones leave out too many")
-    return "; ".join(parts)
+    return "; ".join(parts), "; ".join(cautions)
 
 
 METHODS = (FairnessTraining(),)

@@ -30,7 +30,8 @@ def has_figure(cell: Cell) -> bool:
 def best(table: Table, data: str, item: Property) -> frozenset[str]:
     """The methods whose rank is the best of the column, to the digits that are shown: what looks equal is equal.
 
-    A cell that leaves runs out is never best: those that went well may be those that were easy.
+    A cell that leaves runs out is never best, as those that went well may be those that were easy, nor is one with a
+    caution: who decides everybody alike has no gap.
     """
     if not item.better:
         return frozenset()
@@ -38,7 +39,7 @@ def best(table: Table, data: str, item: Property) -> frozenset[str]:
     ranks = {
         cell.method: round(cell.rank, item.digits)
         for cell in cells
-        if cell.rank is not None and math.isfinite(cell.rank) and cell.n == len(cell.runs)
+        if cell.rank is not None and math.isfinite(cell.rank) and cell.n == len(cell.runs) and not cell.cautious
     }
     if not ranks:
         return frozenset()

@@ -16,7 +16,7 @@ from certifair.spec.printable import printable
 
 RUNS: Final = (
     *("data", "method", "seed", "property", "value", "lower", "upper", "basis", "verdict", "claim", "status", "reason"),
-    *("folder", "seconds", "solver", "note", "versions"),
+    *("folder", "seconds", "solver", "note", "caution", "versions"),
 )
 CELLS: Final = ("data", "method", "property", "n", "mean", "half", "lower", "upper", "basis", "text", "reason", "runs")
 NOTHING: Final = "nan"
@@ -47,7 +47,7 @@ def _runs(table: Table) -> Iterator[Sequence[str]]:
             yield (
                 *(run.data, run.method, str(run.seed), item.name, value, lower, upper, basis),
                 *(figure.verdict or "none", figure.claim or "", run.status, figure.reason or run.reason),
-                *(run.folder, _number(run.seconds), run.solver, run.note, packages),
+                *(run.folder, _number(run.seconds), run.solver, run.note, run.caution, packages),
             )
 
 
