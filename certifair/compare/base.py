@@ -24,7 +24,8 @@ class DataSet:
 
     rows: the table's file. label: its column of 0 and 1. split: its column that says `train` or `test`; None: 30% are
     drawn as `test` by the seed. groups: columns whose values are the groups; values: what these can be. model: a
-    network that is there already, None: one is trained, with these `hidden` layers. digest: of all files together.
+    network that is there already, None: one is trained, with these `hidden` layers. held_out: its owner says that
+    nobody of the test part was used for it. digest: of all files together.
     """
 
     name: str
@@ -41,6 +42,7 @@ class DataSet:
     hidden: tuple[int, ...]
     epochs: int
     model: Path | None
+    held_out: bool
     digest: str
 
     @property
@@ -66,6 +68,12 @@ class Case:
     def seconds(self) -> float:
         """What is left of the time."""
         return max(0.0, self.deadline - time.monotonic())
+
+    @property
+    def held_out(self) -> bool:
+        """Whether nobody who is served was fitted to: of a network that the set brings its owner alone can say so."""
+        given = self.data.model is not None and (self.method == BASE or self.base is not None)
+        return self.data.held_out or not given
 
 
 @final
@@ -103,6 +111,11 @@ class Method(ABC):
     name: str
     needs_base: bool = False
     per_person: bool = True
+
+    def serves_alone(self, data: DataSet) -> bool:
+        """Whether it is per_person on this data set."""
+        del data  # for most it is the same on all
+        return self.per_person
 
     @abstractmethod
     def make(self, case: Case, out: Path) -> Made:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -14,7 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from certifair.compare.base import Case, DataSet
-from certifair.compare.policy import PART, serving_policy, training_policy
+from certifair.compare.policy import PART, PREDICTION, SCORE, serving_policy, training_policy
+from certifair.errors import CertifairError
 from certifair.evidence.domain import domain_of, ranges_of
 from certifair.evidence.ingest import bundle_served, ingest
 from certifair.evidence.inputs import Inputs
@@ -56,7 +58,7 @@ def people(case: Case) -> People:
     data = case.data
     policy = Policy.parse(training_policy(data, "plain", case.seed), data.name)
     found, table = read_people(data.rows, policy, str(data.rows))
-    inputs = found.inputs if data.model is None else inputs_of(data.domain)
+    inputs = inputs_of(data.domain)  # also what no row has: it may be asked about
     return People(
         table=table,
         inputs=inputs,
@@ -103,7 +105,7 @@ def served_by_network(case: Case, content: bytes, out: Path, *, crowd: People | 
     started = time.perf_counter()
     scores = scores_of(network, crowd.X[crowd.test], crowd.domain)
     seconds = time.perf_counter() - started
-    policy = serving_policy(case.data, case.method, network=True, alone=True)
+    policy = serving_policy(case.data, case.method, network=True, alone=True, held_out=case.held_out)
     return Serving(_bundle(case.data, crowd, policy, content, (scores, scores), out), seconds)
 
 
@@ -118,7 +120,7 @@ def served_otherwise(
 ) -> None:
     """Write the bundle of a network whose scores (n_test,) somebody else's layer made predictions (n_test,) of."""
     crowd = crowd or people(case)
-    policy = serving_policy(case.data, case.method, network=True)
+    policy = serving_policy(case.data, case.method, network=True, held_out=case.held_out)
     _bundle(case.data, crowd, policy, content, (scores, predictions), out)
 
 
@@ -127,22 +129,34 @@ def served_as(
 ) -> None:
     """Write the bundle of predictions (n_test,) for the test part, in the table's order, and of scores if there are."""
     crowd = crowd or people(case)
-    columns = {"prediction": predictions} | ({} if scores is None else {"score": scores})
-    table = crowd.table.append_column(PART, [pa.array(_parts(crowd))])
+    columns = {PREDICTION: predictions} | ({} if scores is None else {SCORE: scores})
+    table = _with_parts(crowd, [case.data.label, *case.data.groups])
     for name, column in columns.items():
         whole = np.zeros(len(crowd.test))
         whole[crowd.test] = column
-        if name in table.column_names:
-            table = table.drop_columns([name])
         table = table.append_column(name, [whole])
-    with tempfile.TemporaryDirectory() as folder:
-        policy = Path(folder) / "policy.toml"
-        policy.write_bytes(serving_policy(case.data, case.method, network=False, scored=scores is not None))
+    content = serving_policy(case.data, case.method, scored=scores is not None, held_out=case.held_out)
+    with policy_file(content) as policy:
         ingest(table, policy, out)
 
 
-def _parts(crowd: People) -> NDArray[np.str_]:
-    return np.where(crowd.test, "test", np.where(crowd.train, "train", "other"))
+@contextlib.contextmanager
+def policy_file(content: bytes) -> Iterator[Path]:
+    """A run's policy as a file, for whoever reads it there; errors do not name it by where it was."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "policy.toml"
+        path.write_bytes(content)
+        try:
+            yield path
+        except CertifairError as error:
+            error.where = error.where.replace(str(path), "the run's policy")
+            raise
+
+
+def _with_parts(crowd: People, columns: Iterable[str]) -> pa.Table:
+    """These columns of everybody, and the part that each is in."""
+    parts = np.where(crowd.test, "test", np.where(crowd.train, "train", "other"))
+    return crowd.table.select(list(dict.fromkeys(columns))).append_column(PART, [pa.array(parts)])
 
 
 def _bundle(
@@ -151,8 +165,6 @@ def _bundle(
     """made: scores and predictions. What was served, (n_test,)."""
     parts = (crowd.test, crowd.exclusions)
     served = served_of(Policy.parse(policy, data.name), content, crowd.inputs, parts, *made)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "policy.toml"
-        path.write_bytes(policy)
-        bundle_served(crowd.table.append_column(PART, [pa.array(_parts(crowd))]), path, out, served)
+    with policy_file(policy) as path:
+        bundle_served(_with_parts(crowd, [data.label, *data.groups, *data.inputs]), path, out, served)
     return served.predictions

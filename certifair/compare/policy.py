@@ -20,14 +20,17 @@ MOST_STEEP: Final = 1000
 DRAWN: Final = "{train = 0.7, test = 0.3}"
 PART: Final = "certifair part"
 """A column that says train or test, where the table has none."""
+PREDICTION: Final = "prediction"
+SCORE: Final = "score"
+"""Columns of what was served, where no network says it."""
 
 
-def training_policy(data: DataSet, method: str, seed: int, *, without: tuple[str, ...] = ()) -> bytes:
-    """For `certifair train` by one of its methods, and for the claims after it. without: columns that nobody reads."""
+def training_policy(data: DataSet, method: str, seed: int, *, inputs: tuple[str, ...] | None = None) -> bytes:
+    """For `certifair train` by one of its methods, and for the claims after it. inputs: columns; None: the set's."""
     split = DRAWN if data.split is None else _quoted(data.split)
     lines = [
-        *_data(data, split, without),
-        *_system(f"{data.name} by {method}"),
+        *_data(data, split, data.inputs if inputs is None else inputs),
+        *_system(f"{data.name} by {method}", held_out=True),
         "[model]",
         f"hidden = {list(data.hidden)}",
         f"seed = {seed}",
@@ -39,25 +42,37 @@ def training_policy(data: DataSet, method: str, seed: int, *, without: tuple[str
         f"patience = {PATIENCE}",
         *_layer(data),
         *_serve(data),
-        *_ranges(data, without),
-        *_gaps(data, population=method not in SERVED_WITH_LAYER),
-        *_network(data, without),
+        *_ranges(data),
+        *_gaps(data, population=not served_with_layer(data, method)),
+        *_network(data),
     ]
     return _text(lines)
 
 
+def served_with_layer(data: DataSet, method: str) -> bool:
+    """Whether a method of `certifair train` serves through its layer: as Policy.served_metric, labels being unknown."""
+    return method in SERVED_WITH_LAYER and not metrics.get(data.metric).needs_label
+
+
 def serving_policy(
-    data: DataSet, method: str, *, network: bool = False, alone: bool = False, scored: bool = False
+    data: DataSet,
+    method: str,
+    *,
+    network: bool = False,
+    alone: bool = False,
+    scored: bool = False,
+    held_out: bool = True,
 ) -> bytes:
     """For predictions that came about in any other way.
 
     network: there is one in the bundle; alone: and it serves people one by one. scored: there are scores without one.
+    held_out: nobody who is served was fitted to.
     """
     lines = [
-        *_data(data, _quoted(PART)),
-        *_system(f"{data.name} by {method}"),
-        *([] if network else ["[predictions]", 'prediction = "prediction"']),
-        *(['score = "score"'] if scored else []),
+        *_data(data, _quoted(PART), data.inputs),
+        *_system(f"{data.name} by {method}", held_out=held_out),
+        *([] if network else ["[predictions]", f"prediction = {_quoted(PREDICTION)}"]),
+        *([f"score = {_quoted(SCORE)}"] if scored else []),
         "[layer]",
         "lower = 0",
         "upper = 1",
@@ -78,20 +93,20 @@ def _quoted(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _data(data: DataSet, split: str, without: tuple[str, ...] = ()) -> Iterator[str]:
+def _data(data: DataSet, split: str, inputs: tuple[str, ...]) -> Iterator[str]:
     yield "[data]"
     yield f"label = {_quoted(data.label)}"
     yield f"sensitive_features = {_quoted(data.groups)}"
     yield f"split = {split}"
-    yield f"inputs = {_quoted([name for name in data.inputs if name not in without])}"
+    yield f"inputs = {_quoted(inputs)}"
     yield "[data.values]"
     for name, values in data.values.items():
         yield f"{_quoted(name)} = {_quoted(values)}"
 
 
-def _system(name: str) -> list[str]:
-    """Declared, and true of every run: whatever was fitted was fitted to the part `train`, before the test part."""
-    return ["[system]", f"name = {_quoted(name)}", "frozen = true", "held_out = true"]
+def _system(name: str, *, held_out: bool) -> list[str]:
+    """Declared. What is fitted here is fitted to the part `train`, before the test part is served."""
+    return ["[system]", f"name = {_quoted(name)}", "frozen = true", f"held_out = {_quoted(held_out)}"]
 
 
 def _layer(data: DataSet) -> list[str]:
@@ -107,10 +122,10 @@ def _serve(data: DataSet) -> list[str]:
     return ["[serve]", f"batch = {data.batch}"]
 
 
-def _ranges(data: DataSet, without: tuple[str, ...] = ()) -> Iterator[str]:
+def _ranges(data: DataSet) -> Iterator[str]:
     yield "[domain]"
     for feature in data.domain.features:
-        if feature.kind != "one_hot" and feature.name not in without:
+        if feature.kind != "one_hot":
             yield f"{_quoted(feature.name)} = {_range(feature)}"
 
 
@@ -134,9 +149,9 @@ def _gaps(data: DataSet, *, population: bool) -> Iterator[str]:
         yield from _property("population", "population", *about)
 
 
-def _network(data: DataSet, without: tuple[str, ...] = ()) -> Iterator[str]:
+def _network(data: DataSet) -> Iterator[str]:
     """What is claimed of the network: whose decision flips, and how steep it is."""
-    features = [item for item in data.domain.features if item.name not in without or item.name in data.groups]
+    features = data.domain.features
     about = [f"sensitive_features = {_quoted([f.name for f in features if f.sensitive])}"]
     if relaxed := [f"{_quoted(f.name)} = {format_decimal(Fraction(f.eps))}" for f in features if f.eps]:
         about.append(f"relaxed = {{ {', '.join(relaxed)} }}")

@@ -166,7 +166,7 @@ def _answered(job: Job, draft: Path, started: float) -> Run:
         raise NothingError("failed", one_line(f"there is no network to start from: {BASE} {why}"))
     case = Case(job.data, job.method, job.seed, started + (1 - PROVING) * job.seconds, base)
     made = method.make(case, draft / "bundle")
-    found = measure(draft / "bundle", made, per_person=method.per_person, seconds=PROVING * job.seconds)
+    found = measure(draft / "bundle", made, per_person=method.serves_alone(job.data), seconds=PROVING * job.seconds)
     write_atomic(draft / "claims.json", json.dumps(found.claims, indent=1).encode())
     done = _told(job, "done", "", found.figures, time.monotonic() - started)
     return dataclasses.replace(done, solver=made.solver, note=made.note, caution=found.caution)

@@ -9,6 +9,7 @@ batch = 256                      # people who are served together
 hidden = [32, 16]                # of the networks that are trained,
 epochs = 30                      # at most
 model = "model.onnx"             # a network that is there already: it takes the place of the plainly trained one
+held_out = true                  # nobody of the test part was used for it, which its owner alone can know
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Comparison:
     hidden: tuple[int, ...]
     epochs: int
     model: str | None
+    held_out: bool
 
 
 def comparison(table: Table) -> Comparison:
@@ -50,10 +52,13 @@ def comparison(table: Table) -> Comparison:
         hidden=table.take("hidden", layer_sizes, (32, 16)),
         epochs=table.take("epochs", read.positive_count, 30),
         model=table.take("model", read.optional_text, None),
+        held_out=table.take("held_out", read.flag, default=False),
     )
     table.finish()
     if groups == ():
         raise table.error("groups", "names no column", "leave it out, or name one")
+    if found.held_out and found.model is None:
+        raise table.error("held_out", "speaks of a model, and none is named", "leave it out, or write model")
     return found
 
 

@@ -111,7 +111,7 @@ def repaired(case: Case, name: str, seconds: float, everybody: bool, file: Path 
 
 def _status(found: Repaired) -> str:
     """ProF's reasons name the solver already; of `finite`, what it chose."""
-    if found.solver in found.reason or found.solver == "none":
+    if found.reason.startswith(found.solver) or found.solver == "none":
         return found.reason
     return f"{found.reason.split(':')[0]} ({found.solver})"
 

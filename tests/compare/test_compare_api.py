@@ -130,8 +130,7 @@ def test_another_budget_makes_all_again(copied: tuple[list[DataSet], Path]) -> N
 def test_those_that_start_from_a_failed_one_say_why_and_are_tried_again(tmp_path: Path) -> None:
     data = given_set(tmp_path / "set")
     assert data.model is not None
-    data.model.write_bytes(b"no network")
-    data = load_set(data.where)
+    data.model.write_bytes(b"no network")  # after it was looked at
     first, second = Seen(), Seen()
     table = compared([data], tmp_path / "out", first)
     base = json.loads((tmp_path / "out/runs/people/plain-3/run.json").read_bytes())

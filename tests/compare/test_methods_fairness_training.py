@@ -21,7 +21,7 @@ from certifair.compare import _peer_fairness_training as peer
 from certifair.compare import methods, peers
 from certifair.compare.base import DataSet, Made, NothingError
 from certifair.compare.bundles import people
-from certifair.compare.methods.fairness_training import REQUIREMENTS, _note
+from certifair.compare.methods.fairness_training import REQUIREMENTS, _notes
 from certifair.evidence.onnx_reader import read_network
 from certifair.spec.values import values
 from tests.compare.method_cases import case_of, people_set, served
@@ -72,7 +72,8 @@ def test_its_network_is_in_the_bundle_and_has_learned(made: tuple[DataSet, Path,
 
 def test_it_says_what_it_did(made: tuple[DataSet, Path, Made]) -> None:
     _, _, found = made
-    assert re.match(r"\d+ of 25 epochs; knows nothing of region, hand: it takes 2 columns", found.note)
+    assert re.match(r"\d+ of 25 epochs; batches drawn from everybody", found.note)
+    assert found.caution == "knows nothing of region, hand: it takes 2 columns of two values at most"
     assert found.solver.startswith("fairness_training 0.1.0, cvxpylayers ")
     assert 0 < found.serve < found.train
 
@@ -152,9 +153,13 @@ def test_a_run_with_a_batch_that_was_not_served_has_failed(tmp_path: Path, monke
 
 def test_the_note_says_what_was_done_otherwise(tmp_path: Path) -> None:
     case = case_of(people_set(tmp_path, metric="equalized_odds"), NAME)
-    whole = _note(case, ["sex"], job(epochs=9), said(late=True, plain=True))
-    assert whole.split("; ") == [
-        "2 of 9 epochs, when 60% of the time was over",
+    note, caution = _notes(case, [], job(epochs=9), said(late=True, plain=True))
+    assert caution.split("; ") == [
+        "stopped after 2 of 9 epochs, when 60% of the time was over",
+        "knows nothing of sex: it takes 2 columns of two values at most",
+    ]
+    assert note.split("; ") == [
+        "2 of 9 epochs",
         "the network alone serves, as labels are not known then",
         "batches drawn from everybody, as its stratified ones leave out too many",
     ]
