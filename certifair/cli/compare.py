@@ -202,7 +202,8 @@ def _text(table: Table) -> str:
         for method in table.methods:
             runs = [run for run in table.runs if (run.data, run.method) == (data, method) and run.caution]
             for caution in dict.fromkeys(run.caution for run in runs):
-                print(printable(f"{method}: {caution}"), file=page)
+                seeds = ", ".join(str(run.seed) for run in runs if run.caution == caution)
+                print(printable(f"{method}, seed {seeds}: {caution}"), file=page)
     return page.getvalue()
 
 

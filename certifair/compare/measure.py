@@ -32,7 +32,7 @@ NO_RATIO: Final = "an interval is only known for gaps of decisions"
 COUPLED_PEOPLE: Final = (
     "what is served depends on others in the batch, or on a lottery: an interval needs independent people"
 )
-ALIKE: Final = "everybody is decided alike, which leaves no gap and no accuracy"
+ALIKE: Final = "everybody is decided alike"
 NO_NETWORK: Final = "there is no network: these are somebody's predictions"
 COUPLED: Final = "of the network's own decisions: a layer couples the people of a batch"
 
