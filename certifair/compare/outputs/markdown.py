@@ -58,7 +58,7 @@ def _intro() -> str:
         "Intervals may overlap.\n"
         "- a to b: ends that hold for each run; no spread over seeds\n"
         "- **bold**: the best of its column to the digits shown, by the mean or by the end on the bad side; never a "
-        "mean that leaves runs out\n"
+        "mean that leaves runs out or an answer that calls for caution\n"
         "- A cell without a figure says why."
     )
 
