@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, final
 
-from certifair.cli.options import say
+from certifair.cli.options import needed, say
 from certifair.errors import InputError
 from certifair.spec.printable import printable
 
@@ -59,12 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     _check(args)
-    try:
+    with needed("comparing needs", INSTALL):
         table = _compared(args)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("certifair"):
-            raise
-        raise InputError(f"comparing needs {error.name}", advice=INSTALL) from None
     print(_text(table), end="")
     print(*_written(table, args.out), sep="\n")
     return 0

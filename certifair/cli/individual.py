@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from certifair.cli.options import check_out
+from certifair.cli.options import check_out, needed
 from certifair.errors import InputError
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 SECONDS = 60.0
 """For a domain, unless --time says otherwise."""
-INSTALL = "pip install 'certifair[torch]'"
 METHODS = ("auto", "enumerate", "sweep", "branch", "interval", "lirpa", "milp")
 
 
@@ -47,12 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
+    with needed("proofs need"):
         return _run(args)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("certifair"):
-            raise
-        raise InputError(f"proofs need {error.name}", advice=INSTALL) from None
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,17 @@ PASSPHRASE = "CERTIFAIR_PASSPHRASE"  # noqa: S105 — the name of a variable, no
 def passphrase() -> str | None:
     """The passphrase of the environment, if any."""
     return os.environ.get(PASSPHRASE) or None
+
+
+@contextlib.contextmanager
+def needed(what: str, install: str = "pip install 'certifair[torch]'") -> Iterator[None]:
+    """What is not installed is one error; what: who needs it, with the verb. A module of ours that is absent is a bug."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("certifair"):
+            raise
+        raise InputError(f"{what} {error.name}", advice=install) from None
 
 
 def check_out(out: Path, *inputs: Path) -> None:

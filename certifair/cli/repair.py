@@ -12,8 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from certifair.cli.options import add_now, say
-from certifair.errors import InputError
+from certifair.cli.options import add_now, needed, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +31,6 @@ SECONDS: Final = 300.0
 ROWS_SECONDS: Final = 60.0
 DOMAIN_SECONDS: Final = 10.0
 FORMAT: Final = "certifair-repair/0"
-INSTALL: Final = "pip install 'certifair[torch]'"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,12 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    try:
+    with needed(f"the method {args.method!r} needs"):
         return _run(args)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("certifair"):
-            raise
-        raise InputError(f"the method {args.method!r} needs {error.name}", advice=INSTALL) from None
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -7,8 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from certifair.cli.options import passphrase, say
-from certifair.errors import InputError
+from certifair.cli.options import needed, passphrase, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,12 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
 def train(policy: Path, data: Path) -> Trained:
     """The trained network, with a line of progress now and then on standard error."""
-    try:
+    with needed("training needs"):
         from certifair.training.run import train
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("certifair"):
-            raise
-        raise InputError(f"training needs {error.name}", advice="pip install 'certifair[torch]'") from None
     return train(data, policy, _Progress())
 
 
