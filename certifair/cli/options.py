@@ -31,7 +31,7 @@ def passphrase() -> str | None:
 
 @contextlib.contextmanager
 def needed(what: str, install: str = "pip install 'certifair[torch]'") -> Iterator[None]:
-    """What is not installed is one error; what: who needs it, with the verb. A module of ours that is absent is a bug."""
+    """What is not installed is one error; what: who needs it, with the verb. One of our own modules is a bug."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -12,9 +12,10 @@ from certifair.compare.base import DataSet
 from certifair.compare.policy import PART, PREDICTION, SCORE
 from certifair.errors import InputError, PolicyError
 from certifair.evidence.files import read_input
+from certifair.evidence.network_bundle import check_widths
 from certifair.evidence.onnx_reader import read_network
 from certifair.evidence.tables import first_row, numbers, read_table, texts
-from certifair.spec.domain import Domain, Feature
+from certifair.spec.domain import Feature
 from certifair.spec.domain_file import DomainFile, read_domain
 from certifair.spec.toml_reader import nearest
 
@@ -44,7 +45,7 @@ def load_set(path: Path) -> DataSet:
     model = None if found.comparison.model is None else path.parent / found.comparison.model
     files = [content, read_input(rows), *([] if model is None else [read_input(model)])]
     if model is not None:
-        _check_model(files[-1], found.domain, str(model))
+        check_widths(read_network(files[-1], str(model)), found.domain, str(model))
     table, name = read_table(rows, None)
     _check_columns(table, found, name)
     groups = _groups(table, found, name, where)
@@ -91,13 +92,6 @@ def _check_names(found: DomainFile, where: str) -> None:
     served = {found.label, *(asked.groups or sensitive)}
     for one in sorted({PART} & {*served, *features, asked.split} | {*OURS} & served):
         raise PolicyError(f"names the column {one!r}, which runs write", where=where, advice="rename it")
-
-
-def _check_model(content: bytes, domain: Domain, where: str) -> None:
-    network = read_network(content, where)
-    if (network.inputs, network.outputs) != (domain.inputs, 1):
-        what = f"takes {network.inputs} inputs and gives {network.outputs} outputs"
-        raise InputError(what, where=where, advice=f"{domain.name} has {domain.inputs} inputs; give one output")
 
 
 def _check_columns(table: pa.Table, found: DomainFile, where: str) -> None:

@@ -69,13 +69,18 @@ def scores_of(network: Network, rows: Floats, domain: Domain) -> Floats:
 
     Errors: InputError for one that does not take the domain's inputs, or does not give one finite number to each.
     """
-    if (network.inputs, network.outputs) != (domain.inputs, 1):
-        what = f"takes {network.inputs} inputs and gives {network.outputs} outputs"
-        raise InputError(what, where="the network", advice=f"{domain.name} has {domain.inputs} inputs; give one output")
+    check_widths(network, domain, "the network")
     scores = values(network, rows)[:, 0]
     if (row := first_row(~np.isfinite(scores))) is not None:
         raise InputError(f"gives no finite number to the person {row} of those served", where="the network")
     return scores
+
+
+def check_widths(network: Network, domain: Domain, where: str) -> None:
+    """Errors: InputError for a network that does not take the domain's inputs, or gives more than one number."""
+    if (network.inputs, network.outputs) != (domain.inputs, 1):
+        what = f"takes {network.inputs} inputs and gives {network.outputs} outputs"
+        raise InputError(what, where=where, advice=f"{domain.name} has {domain.inputs} inputs; give one output")
 
 
 def served_of(
