@@ -40,6 +40,14 @@ def certifair(capsys: pytest.CaptureFixture[str]) -> Run:
     return run
 
 
+@pytest.fixture
+def key(tmp_path_factory: pytest.TempPathFactory, certifair: Run) -> Path:
+    """A private key, and `key.pub.pem` beside it; not in the test's own folder."""
+    path = tmp_path_factory.mktemp("keys") / "key.pem"
+    assert certifair("keygen", "--out", path).code == 0
+    return path
+
+
 @pytest.fixture(scope="session")
 def demo_made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "out"

@@ -30,13 +30,6 @@ def small(tmp_path: Path, certifair: Run) -> Small:
     return Small(tmp_path, certifair)
 
 
-@pytest.fixture
-def key(tmp_path_factory: pytest.TempPathFactory, certifair: Run) -> Path:
-    path = tmp_path_factory.mktemp("keys") / "key.pem"
-    assert certifair("keygen", "--out", path).code == 0
-    return path
-
-
 def test_a_method_that_finds_nothing_says_why_and_writes_nothing(
     small: Small, key: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

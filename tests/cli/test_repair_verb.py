@@ -31,13 +31,6 @@ def small(tmp_path: Path, certifair: Run) -> Small:
     return Small(tmp_path, certifair)
 
 
-@pytest.fixture
-def key(tmp_path_factory: pytest.TempPathFactory, certifair: Run) -> Path:
-    path = tmp_path_factory.mktemp("keys") / "key.pem"
-    assert certifair("keygen", "--out", path).code == 0
-    return path
-
-
 def claims(path: Path) -> dict[str, Any]:
     """The predicate of a certificate."""
     envelope = json.loads(path.read_bytes())["dsseEnvelope"]
