@@ -107,7 +107,7 @@ class _Board:
         for left in everybody.glob(f".{job.method}-{job.seed}.*.output"):  # of a comparison that was ended
             left.unlink(missing_ok=True)
         _serve()
-        process = get_context("forkserver").Process(target=_alone, args=(job, key))
+        process = get_context("forkserver").Process(target=_alone, args=(job, key), name=job.name)
         process.start()
         now = time.monotonic()
         running.append(_Running(number, key, process, now + job.limit, now))

@@ -83,8 +83,8 @@ def short(name: str) -> str:
 
 
 def worker() -> int:
-    """The process of the one run that there is now."""
-    (process,) = multiprocessing.active_children()
+    """The process of the one run that there is now; other tests' pools may be there as well."""
+    (process,) = [child for child in multiprocessing.active_children() if child.name.startswith("runs/")]
     assert process.pid is not None
     return process.pid
 
